@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -150,20 +150,6 @@ def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None
     goald.until("readiness", lambda: (answer := get(goald, "/readyz")) and answer.is_success)
 
 
-def test_the_api_ends_with_its_driver(make_daemon: Callable[..., Daemon]) -> None:
-    daemon = make_daemon()
-    daemon.start()
-    spare_process(daemon)
-    processes, url = api_processes(daemon), urlsplit(daemon.api.url)
-    daemon.kill_driver()
-    assert left_of(processes) == []
-    restarted = {**daemon.environment, "GOALD_API_PORT": str(url.port)}
-    daemon.environment = restarted
-    daemon.start()
-    assert urlsplit(daemon.api.url).port == url.port
-    assert daemon.stop() == 0, daemon.printed()
-
-
 def test_the_metrics_of_the_api_are_those_of_a_process(goald: Daemon) -> None:
     def counted() -> bool:
         metrics = httpx.get(json.loads(goald.run("status", "--json").stdout)["metrics_url"])
@@ -179,3 +165,14 @@ def test_a_signal_to_the_process_group_of_a_terminal_does_not_reach_the_api(goal
     assert os.getpgid(api_process(goald).pid) != os.getpgid(goald.process.pid)
     os.kill(api_process(goald).pid, signal.SIGTERM)  # by an operator
     goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
+
+
+def test_the_api_ends_with_its_driver(goald: Daemon) -> None:
+    """A restart with the same port succeeds, and the daemon serves the end of this file."""
+    spare_process(goald)
+    processes, url = api_processes(goald), urlsplit(goald.api.url)
+    goald.kill_driver()
+    assert left_of(processes) == []
+    goald.environment["GOALD_API_PORT"] = str(url.port)
+    goald.start()
+    assert urlsplit(goald.api.url).port == url.port

@@ -1,6 +1,7 @@
 """`goald serve` starts, refuses to start with a reason, and stops in order."""
 
 import contextlib
+import json
 import signal
 import socket
 import time
@@ -9,6 +10,13 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 import redis
+from tests.integration.daemon.test_serve_api import (
+    EVENTS,
+    SlowPost,
+    api_url,
+    refuses_connections,
+    token,
+)
 from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
 from tests.support.services.servers import Database
 
@@ -35,12 +43,10 @@ def output_of_failed_start(daemon: Daemon) -> str:
     return daemon.printed()
 
 
-def stop_with(number: signal.Signals, daemon: Daemon) -> None:
-    """The signal ends the daemon with exit code 0 and all its processes, and commands no longer
-    find it."""
-    family = daemon.family()
+def assert_ended(code: int, daemon: Daemon, family: list[psutil.Process]) -> None:
+    """The daemon ended with exit code 0 and all its processes, and commands no longer find it."""
+    assert code == 0, daemon.printed()
     assert len(family) > 6
-    assert daemon.stop(number) == 0, daemon.printed()
     assert left_of(family) == []
     assert "No goald is running" in daemon.run("status").stderr
 
@@ -56,8 +62,10 @@ def port_in_use() -> Iterator[int]:
 def test_a_signal_while_events_arrive_loses_no_event(
     make_daemon: Callable[..., Daemon],
 ) -> None:
+    """Neither of those in a stream nor of a request in flight, which gets its response."""
     daemon = make_daemon()
     daemon.start()
+    url, writing = api_url(daemon), token(daemon, "acme", EVENTS)
     started = [
         event(
             "workflow.enrollment.started",
@@ -72,13 +80,21 @@ def test_a_signal_while_events_arrive_loses_no_event(
         ((count,),) = daemon.sql("SELECT count(*) FROM goald.workflow_enrollments")
         return int(count)
 
-    daemon.publish(*started)
+    *in_stream, in_request = started
+    daemon.publish(*in_stream)
     daemon.until("first enrollments", recorded)
-    stop_with(signal.SIGTERM, daemon)
+    family = daemon.family()
+    request = SlowPost(url, writing, json.dumps(in_request).encode())
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.until("closed listen socket", lambda: refuses_connections(url))
+    assert request.finish().startswith(b"HTTP/1.1 202 ")
+    assert_ended(daemon.wait(), daemon, family)
     daemon.start()
     daemon.until_lag_zero()
     assert recorded() == CONTACTS
-    stop_with(signal.SIGINT, daemon)
+    family = daemon.family()
+    assert_ended(daemon.stop(signal.SIGINT), daemon, family)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

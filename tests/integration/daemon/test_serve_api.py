@@ -137,27 +137,6 @@ def refuses_connections(url: str) -> bool:
     return False
 
 
-def test_request_in_flight_gets_a_response_on_a_stop_and_its_event_is_not_lost(
-    make_daemon: Callable[..., Daemon],
-) -> None:
-    daemon = make_daemon()
-    daemon.start()
-    url = api_url(daemon)
-    started = event(
-        "workflow.enrollment.started", "acme", "c-1", {"workflow_id": "w", "enrollment_id": "e-1"}
-    )
-    request = SlowPost(url, token(daemon, "acme", EVENTS), json.dumps(started).encode())
-    assert daemon.process is not None
-    daemon.process.send_signal(signal.SIGTERM)
-    daemon.until("closed listen socket", lambda: refuses_connections(url))
-    assert request.finish().startswith(b"HTTP/1.1 202 ")
-    assert daemon.wait() == 0, daemon.printed()
-    daemon.start()
-    daemon.until_lag_zero()
-    assert daemon.sql("SELECT id FROM goald.workflow_enrollments") == [("e-1",)]
-    assert daemon.stop() == 0
-
-
 def test_api_port_in_use_ends_the_start(make_daemon: Callable[..., Daemon], used_port: int) -> None:
     daemon = make_daemon(api_port=str(used_port))
     daemon.launch()
@@ -165,40 +144,6 @@ def test_api_port_in_use_ends_the_start(make_daemon: Callable[..., Daemon], used
     (line,) = [line for line in daemon.printed().splitlines() if line.startswith("goald: ")]
     assert f"127.0.0.1:{used_port}: the port is in use" in line
     assert "GOALD_API_PORT" in line
-
-
-def test_without_keys_for_tokens_goald_runs_without_the_api_and_reports_it(
-    make_daemon: Callable[..., Daemon], redis_url: str, database: Database
-) -> None:
-    daemon = make_daemon(
-        embedded=False, redis_url=redis_url, postgres_dsn=database.dsn, metrics_port="0"
-    )
-    daemon.launch()
-    daemon.until("readiness", lambda: "goald is ready" in daemon.printed())
-    (line,) = [line for line in daemon.printed().splitlines() if "API" in line]
-    assert "GOALD_JWT_SECRET" in line
-    assert "GOALD_JWKS_URL" in line
-    assert json.loads(daemon.run("status", "--json").stdout)["api_url"] is None
-    assert daemon.stop() == 0
-
-
-def test_commands_find_the_api_of_a_goald_with_external_services(
-    make_daemon: Callable[..., Daemon], redis_url: str, database: Database
-) -> None:
-    daemon = make_daemon(
-        embedded=False,
-        redis_url=redis_url,
-        postgres_dsn=database.dsn,
-        metrics_port="0",
-        api_port="0",
-        jwt_secret=SECRET,
-    )
-    daemon.launch()
-    daemon.until("readiness", lambda: "goald is ready" in daemon.printed())
-    bearer = {"authorization": f"Bearer {token(daemon, 'acme', *SCOPES)}"}
-    response = httpx.get(f"{api_url(daemon)}/api/v1/workflows", headers=bearer, timeout=DEADLINE_S)
-    assert response.status_code == 200
-    assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

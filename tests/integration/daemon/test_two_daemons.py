@@ -1,7 +1,8 @@
 """Two `goald serve` on one Redis and one Postgres: one is active, and the standby takes over
-when the active one ends."""
+when the active one ends. They also show how goald with external services serves its API."""
 
 import asyncio
+import json
 import signal
 import socket
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import psutil
 import psycopg
 import pytest
 import redis
+from tests.integration.daemon.test_serve_api import SCOPES, api_url, token
 from tests.integration.daemon.test_serve_faults import WORKFLOWS
 from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
 from tests.support.services.servers import Database
@@ -79,6 +81,20 @@ def until_printed(daemon: Daemon, text: str, times: int = 1) -> None:
     daemon.until(text, lambda: daemon.printed().count(text) >= times)
 
 
+def assert_runs_without_the_api(daemon: Daemon) -> None:
+    """It has no key that could check tokens, and reports that."""
+    (line,) = [line for line in daemon.printed().splitlines() if "API" in line]
+    assert "GOALD_JWT_SECRET" in line
+    assert "GOALD_JWKS_URL" in line
+    assert json.loads(daemon.run("status", "--json").stdout)["api_url"] is None
+
+
+def assert_commands_find_the_api(daemon: Daemon) -> None:
+    bearer = {"authorization": f"Bearer {token(daemon, 'acme', *SCOPES)}"}
+    response = httpx.get(f"{api_url(daemon)}/api/v1/workflows", headers=bearer, timeout=DEADLINE_S)
+    assert response.status_code == 200
+
+
 def family(daemon: Daemon) -> list[psutil.Process]:
     assert daemon.process is not None
     driver = psutil.Process(daemon.process.pid)
@@ -115,6 +131,8 @@ def test_a_standby_takes_over_from_a_killed_active_daemon(servers: SharedServers
         lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=DEADLINE_S).is_success,
     )
 
+    assert_commands_find_the_api(second)
+
     first.launch()
     until_printed(first, STANDBY)
     assert second.stop() == 0, second.printed()
@@ -128,6 +146,7 @@ def test_a_suspended_active_daemon_becomes_the_standby(servers: SharedServers) -
     first, second = servers.daemon(), servers.daemon()
     first.launch()
     until_printed(first, "goald is ready")
+    assert_runs_without_the_api(first)
     first.apply(WORKFLOWS)
     second.launch()
     until_printed(second, STANDBY)
