@@ -345,7 +345,7 @@ class SharedDaemon:
             try:
                 self._daemon.start()
             except BaseException:
-                self._remove()
+                self.kill()
                 raise
         return self._daemon
 
@@ -358,9 +358,10 @@ class SharedDaemon:
             assert self._daemon.stop() == 0, self._daemon.printed()
             assert left_of(family) == []
         finally:
-            self._remove()
+            self.kill()
 
-    def _remove(self) -> None:
+    def kill(self) -> None:
+        """Kill it, if it still runs, and remove its files."""
         if self._daemon is not None:
             self._daemon.end()
             shutil.rmtree(self._daemon.data_dir, ignore_errors=True)
@@ -384,6 +385,11 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """Stop the shared daemon after the last of its tests."""
     if nextitem is None or not nextitem.nodeid.startswith(SHARES_THE_DAEMON):
         _shared.stop()
+
+
+def pytest_sessionfinish() -> None:
+    """After an interruption, the shared daemon still runs."""
+    _shared.kill()
 
 
 @pytest.fixture
