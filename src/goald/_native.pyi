@@ -1,7 +1,8 @@
 """The Rust matcher, as seen from Python. `make lint` checks this stub against the built module.
 
 Calls take whole batches and release the GIL while Rust works. They block until they are done, do
-no I/O and read no clock. Times are microseconds since the Unix epoch, in UTC. Ids are opaque
+no I/O and read no clock. Times are microseconds since the Unix epoch, in UTC; those of executions
+are milliseconds, with names that end in `_ms`. Ids are opaque
 strings.
 
 A *buffer* is a run of stream entries (ids and event bytes) that `Router.route` packs for one shard
@@ -21,6 +22,9 @@ __all__ = [
     "SLOTS",
     "Achievements",
     "Effects",
+    "ExecutionLogs",
+    "ExecutionProposal",
+    "ExecutionTransitions",
     "Exits",
     "Intake",
     "Matcher",
@@ -340,6 +344,99 @@ class Matcher:
         checked then (E22): this enrollment is the last one, with `"starts": true`. Neither matters
         unless `asks_contact`.
         """
+    def set_zones(self, zones: Sequence[tuple[str, bytes]]) -> None:
+        """Set the data of time zones (name, TZif file of RFC 9636), for waits for a wall time. UTC
+        is always known. Raises ValueError if a file is invalid; zones before it are set."""
+    def set_execution_settings(
+        self, tenant_id: str, *, max_retries: int, retry_base_ms: int, notifies: bool
+    ) -> None:
+        """Set how often actions of a tenant are retried, the delay before the first retry, and
+        whether its admin is notified of failed executions."""
+    def update_plans(self, workflows: Sequence[Mapping[str, object]]) -> None:
+        """Replace the plans of these workflows, and start or stop their timers (X10, X11).
+
+        Each is `{"tenant_id", "workflow_id", "is_active": bool, "activated_at_ms": int | None,
+        "overdue": "run"|"skip"|"cancel", "current_version": int | None, "versions": [(version,
+        encoded plan)], "tag_case_sensitive": bool}`. Executions start with the current version;
+        without one none starts. Steps that were due before `activated_at_ms` are treated as
+        `overdue` says (X7). A version that is absent stays while executions use it. Raises
+        ValueError at the first invalid workflow; those before it are replaced. Earlier proposals
+        can still be applied.
+        """
+    def load_executions(self, rows: bytes) -> int:
+        """Load the next chunk of a stream of executions in Postgres's binary COPY format, after
+        their enrollments and plans.
+
+        Columns: tenant_id, execution_id, contact_id, workflow_id (text), version (bigint), state,
+        step_id (text), visit, attempt, retry_count, hops (bigint), zone (text), since, due_at
+        (bigint, ms; -1 without a time), done_steps (text: ids separated by U+001F), migrates,
+        used_event (boolean). Chunks are those of `load`. Raises ValueError if the format is
+        invalid, or an execution has no enrollment, plan or step in memory; rows before the error
+        are loaded.
+        """
+    def load_executions_ended(self) -> bool:
+        """Whether the last stream of executions was complete."""
+    def advance_timers(self, watermark_ms: int) -> None:
+        """Fire the timers that are not later than the watermark (X6). The next evaluations process
+        them; proposals can still be applied."""
+    def evaluate_executions(
+        self,
+        inputs: Sequence[Mapping[str, object]],
+        now_ms: int,
+        watermark_ms: int,
+        *,
+        grants: Sequence[tuple[str, str, str]] | None = None,
+        max_timers: int = 1_000,
+        only_events: bool = False,
+        contacts: Sequence[tuple[str, str, Mapping[str, object]]] = ...,
+        starts: Sequence[tuple[str, str, bool, int | None]] = ...,
+        excluded: Sequence[tuple[str, str, str]] = ...,
+        clock_skew_ms: int = 0,
+        keep_failed_ms: int = 2_592_000_000,
+        requires_opt_in: bool = False,
+    ) -> ExecutionProposal:
+        """Evaluate the inputs of executions, their fired timers and their due steps (X1).
+
+        Each contact is evaluated by itself: its events in their order, then its results and gates,
+        then its timers, then at most one job for each execution. Memory does not change. An input
+        is `{"kind", "tenant_id", "contact_id", "at_ms": when Redis received it}` with, by kind:
+
+        - event: `event` (its bytes), `hops`, `contact` (the contact after the event, if the event
+          changes it), `changed` (the attributes that it gives)
+        - trigger: `workflow_id`, `key` (the idempotency key of the request)
+        - goal_achieved, migrate, resume: `execution_id`
+        - cancel: `execution_id`, `reason`, `user`; retry: `execution_id`, `user`
+        - result: `execution_id`, `step_id`, `visit`, `attempt`, `outcome` (success, retry, skip,
+          pause, rate_limit with `delay_ms`, unknown with `is_keyed`, refused, refused_inactive),
+          `error` (masked), `duration_ms`
+        - gate: `execution_id`, `step_id`, `visit`, `attempt`, `gate` (open, closed, lost)
+
+        A contact is `{"opted_in": bool | None, "timezone": str | None, "tags": [(id, name)],
+        "attributes": JSON object as text}`.
+
+        `grants` are the executions (tenant, contact, execution) that may start a job: they have a
+        permit, if they need one, and a credit; None: all of the contacts that have inputs or fired
+        timers. With `only_events` results, timers and jobs are not evaluated; evaluate them after
+        this proposal is committed.
+
+        `contacts` (tenant, contact, contact), `starts` (tenant, execution, whether the execution
+        exists, last start of the contact in the workflow) and `excluded` (tenant, execution, event
+        key) are rows of Postgres, of the checks of earlier evaluations. Raises ValueError if an
+        input is invalid.
+        """
+    def apply_executions(self, proposal: ExecutionProposal, effective: bytes) -> None:
+        """Apply the committed transitions of a proposal, or of a slice of one, to memory.
+        `effective` has one byte for each transition: 1 if Postgres committed it, 0 if not. The
+        rules are those of `apply`; each of the two methods makes earlier proposals of the other
+        stale."""
+    def queued_executions(
+        self, tenant_id: str, limit: int
+    ) -> list[tuple[str, str, str, int, bool]]:
+        """(tenant, contact, execution, time at which its step became due, whether it has a permit)
+        of executions that wait for a job, the oldest first."""
+    def executions_in(self, state: str) -> list[tuple[str, str, str]]:
+        """(tenant, contact, execution) of the executions in a state. Reads all executions. Raises
+        ValueError if there is no such state."""
     def stats(self) -> dict[str, int]:
         """`tenants`, `workflows`, `goals`, `contacts`, `enrollments`, `listeners` (pairs of an
         active goal of an active workflow and an active enrollment), `ended_contacts` (contacts with
@@ -567,4 +664,125 @@ class Exits:
     traceparent: list[str | None]
     received_at: list[int]
     """The time in the id of the event's stream entry."""
+    def __len__(self) -> int: ...
+
+@final
+class ExecutionProposal:
+    """The changes of executions that an evaluation proposes, or a slice of them. Times are
+    milliseconds since the Unix epoch.
+
+    A slice is a proposal with a run of the transitions, in order, and the rows that belong to
+    them; its indices start at 0. The rows that belong to no transition are part of the last slice.
+    """
+
+    def slices(self, max_transitions: int) -> list[ExecutionProposal]:
+        """Split the whole proposal into slices of at most `max_transitions`, and at least one. The
+        transitions of a contact that are not of the first phase are in one slice, at any size, and
+        not before the others of the contact (X1)."""
+
+    @property
+    def transitions(self) -> ExecutionTransitions: ...
+    @property
+    def logs(self) -> ExecutionLogs: ...
+    @property
+    def answers(self) -> list[tuple[int, str, str | None]]:
+        """(index of the input, answer, execution) of triggers, cancellations, retries and
+        migrations: started, repeated, duplicate, already_running, not_allowed_again, opted_out,
+        inactive_workflow, accepted, not_failed, not_found."""
+    @property
+    def delays(self) -> list[tuple[str, str, str | None, int | None]]:
+        """(tenant, action, connection, until) of connections, or of actions without one, whose jobs
+        must wait (X5). Until None: until the connection is resumed."""
+    @property
+    def notifications(self) -> list[tuple[int, str, str | None]]:
+        """(transition, `failed` or `connection_paused`, masked error) for the tenant's admin."""
+    @property
+    def unused_grants(self) -> list[tuple[str, str]]:
+        """(tenant, execution) of grants whose executions have no permit after the proposal."""
+    @property
+    def contact_checks(self) -> list[tuple[str, str]]:
+        """(tenant, contact) pairs whose rows were missing. The proposal must be evaluated again
+        with them."""
+    @property
+    def start_checks(self) -> list[tuple[str, str, str, str]]:
+        """(tenant, contact, workflow, execution) of starts whose rows were missing. The proposal
+        must be evaluated again with them."""
+    @property
+    def event_checks(self) -> list[tuple[int, str]]:
+        """(transition, event key) of events that end a wait unless they have ended one of the
+        execution before. If one has and `evaluate_executions` did not know, the proposal must be
+        evaluated again."""
+
+@final
+class ExecutionTransitions:
+    """One row for each execution that changes, in columns like `Effects`."""
+
+    tenant_id: list[str]
+    contact_id: list[str]
+    slot: list[int]
+    workflow_id: list[str]
+    execution_id: list[str]
+    version: list[int]
+    guard: list[tuple[str, int, int, str] | None]
+    """(step id, visit, attempt, state) that the row must have (X3). None: the commit inserts a
+    row."""
+    state: list[str]
+    """queued, ready, running, sleeping, listening, backing_off, rate_limited, on_hold, inactive or
+    failed. Of an ended execution the last one."""
+    status: list[str]
+    waiting_for: list[str | None]
+    reason: list[str | None]
+    """Why it ended; None: it is live."""
+    step_id: list[str]
+    """Empty at the end of the plan."""
+    step_index: list[int]
+    """Counted from 1."""
+    total_steps: list[int]
+    visit: list[int]
+    attempt: list[int]
+    retry_count: list[int]
+    hops: list[int]
+    zone: list[str]
+    since_ms: list[int]
+    """When the wait began, or the step became due."""
+    due_ms: list[int | None]
+    done_steps: list[list[str]]
+    """The ids of the steps to add to those that are done."""
+    started_at_ms: list[int]
+    migrates: list[bool]
+    used_event: list[bool]
+    used_events: list[list[str]]
+    """The keys of the events that ended its waits, to be kept for the execution."""
+    job: list[tuple[str, str, str | None, str, int] | None]
+    """(idempotency key, action, connection, `with` as JSON, hops) of the job to publish."""
+    closes_gate: list[bool]
+    """Whether the gate of the guard's attempt must be closed before the commit (X2)."""
+    had_permit: list[bool]
+    has_permit: list[bool]
+    is_first_phase: list[bool]
+    """Whether only events changed it."""
+    def __len__(self) -> int: ...
+
+@final
+class ExecutionLogs:
+    """The rows of the log, in order, in columns like `Effects`."""
+
+    transition: list[int | None]
+    """The row is written only if this transition is committed. None: it belongs to none, and has
+    its tenant, contact, workflow and execution itself, as far as they are known."""
+    tenant_id: list[str | None]
+    contact_id: list[str | None]
+    workflow_id: list[str | None]
+    execution_id: list[str | None]
+    event_type: list[str]
+    at_ms: list[int]
+    step_index: list[int | None]
+    """Counted from 1."""
+    step_id: list[str | None]
+    attempt: list[int]
+    duration_ms: list[int | None]
+    message: list[str | None]
+    """Contains no data of contacts."""
+    user: list[str | None]
+    """The id of the user whose request it was."""
     def __len__(self) -> int: ...

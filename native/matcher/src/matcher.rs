@@ -2,6 +2,8 @@
 
 mod executions;
 
+pub use self::executions::ExecutionKey;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;

@@ -2,8 +2,11 @@
 //!
 //! The contract of every name is in `src/goald/_native.pyi`.
 
+#[macro_use]
+mod columns;
 mod convert;
 mod ended;
+mod executions;
 mod intake;
 mod matcher;
 mod proposal;
@@ -24,6 +27,8 @@ mod _native {
 
     use crate::convert::{slices, value_error};
 
+    #[pymodule_export]
+    use crate::executions::{ExecutionLogs, ExecutionProposal, ExecutionTransitions};
     #[pymodule_export]
     use crate::intake::Intake;
     #[pymodule_export]

@@ -4,14 +4,18 @@
 use goald_matcher::evaluate::{
     EvaluateOptions, ExcludedEvent, KnownState, OldTags, Rules, StoredFacts,
 };
+use goald_matcher::executions::{
+    self as core_executions, EngineRules, Grants, Options, TenantSettings,
+};
 use goald_matcher::ids::derived::parse_event_key;
-use goald_matcher::matcher::{Matcher as Core, Target};
+use goald_matcher::matcher::{ExecutionKey, Matcher as Core, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::convert::{slices, value_error};
 use crate::ended::{Ended, ended_answer, event_key, event_keys};
+use crate::executions::{self, ContactFacts, ExecutionProposal, OwnedInput, StartRow, facts};
 use crate::proposal::Proposal;
 use crate::workflows;
 
@@ -205,6 +209,122 @@ impl Matcher {
         };
         py.detach(|| self.0.explain(event, now_us, stored))
             .map_err(value_error)
+    }
+
+    fn set_zones(&mut self, zones: Vec<(String, Bound<'_, PyBytes>)>) -> PyResult<()> {
+        for (name, tzif) in &zones {
+            self.0
+                .set_zone(name, tzif.as_bytes())
+                .map_err(value_error)?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (tenant_id, *, max_retries, retry_base_ms, notifies))]
+    fn set_execution_settings(
+        &mut self,
+        tenant_id: &str,
+        max_retries: u8,
+        retry_base_ms: i64,
+        notifies: bool,
+    ) {
+        let settings = TenantSettings {
+            max_retries,
+            retry_base: retry_base_ms,
+            notifies,
+        };
+        self.0.set_execution_settings(tenant_id, settings);
+    }
+
+    fn update_plans(&mut self, workflows: Vec<Bound<'_, PyDict>>) -> PyResult<()> {
+        let mut plans = workflows.iter();
+        plans.try_for_each(|dict| executions::update_plans(&mut self.0, dict))
+    }
+
+    fn load_executions(&mut self, py: Python<'_>, rows: &[u8]) -> PyResult<usize> {
+        py.detach(|| self.0.load_executions(rows))
+            .map_err(value_error)
+    }
+
+    fn load_executions_ended(&mut self) -> bool {
+        self.0.load_executions_ended()
+    }
+
+    fn advance_timers(&mut self, py: Python<'_>, watermark_ms: i64) {
+        py.detach(|| self.0.advance_timers(watermark_ms));
+    }
+
+    #[pyo3(signature = (inputs, now_ms, watermark_ms, *, grants = None, max_timers = 1_000, only_events = false, contacts = Vec::new(), starts = Vec::new(), excluded = Vec::new(), clock_skew_ms = 0, keep_failed_ms = 2_592_000_000, requires_opt_in = false))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn evaluate_executions(
+        &mut self,
+        py: Python<'_>,
+        inputs: Vec<Bound<'_, PyDict>>,
+        now_ms: i64,
+        watermark_ms: i64,
+        grants: Option<Vec<(String, String, String)>>,
+        max_timers: usize,
+        only_events: bool,
+        contacts: Vec<ContactFacts<'_>>,
+        starts: Vec<StartRow>,
+        excluded: Vec<(String, String, String)>,
+        clock_skew_ms: i64,
+        keep_failed_ms: i64,
+        requires_opt_in: bool,
+    ) -> PyResult<ExecutionProposal> {
+        let facts = facts(contacts, starts, excluded)?;
+        let owned = inputs.iter().map(OwnedInput::read);
+        let owned = owned.collect::<PyResult<Vec<_>>>()?;
+        let options = Options {
+            now: now_ms,
+            watermark: watermark_ms,
+            grants: grants.as_deref().map_or(Grants::All, Grants::Some),
+            max_timers,
+            only_events,
+            facts: &facts,
+            rules: EngineRules {
+                clock_skew: clock_skew_ms,
+                keep_failed: keep_failed_ms,
+                requires_opt_in,
+            },
+        };
+        let proposal = py.detach(|| {
+            let inputs = owned.iter().map(|input| input.input(now_ms));
+            let inputs = inputs.collect::<PyResult<Vec<_>>>()?;
+            Ok::<_, PyErr>(self.0.evaluate_executions(&inputs, options))
+        })?;
+        Ok(ExecutionProposal::new(proposal))
+    }
+
+    fn apply_executions(
+        &mut self,
+        py: Python<'_>,
+        proposal: &ExecutionProposal,
+        effective: &[u8],
+    ) -> PyResult<()> {
+        let slice = proposal.slice();
+        py.detach(|| self.0.apply_executions(proposal.core(), slice, effective))
+            .map_err(value_error)
+    }
+
+    fn queued_executions(
+        &mut self,
+        tenant_id: &str,
+        limit: usize,
+    ) -> Vec<(String, String, String, i64, bool)> {
+        let queued = self.0.queued_executions(tenant_id, limit);
+        queued
+            .into_iter()
+            .map(|((tenant, contact, execution), since, has_permit)| {
+                (tenant, contact, execution, since, has_permit)
+            })
+            .collect()
+    }
+
+    fn executions_in(&mut self, state: &str) -> PyResult<Vec<ExecutionKey>> {
+        let state =
+            core_executions::State::of(state).ok_or_else(|| executions::unknown("state"))?;
+        Ok(self.0.executions_in(state))
     }
 
     fn stats<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

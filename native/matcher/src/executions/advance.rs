@@ -96,7 +96,7 @@ impl Case<'_> {
 
     /// The zone of a wait for a wall time; UTC for other waits. `None` if the contact's is needed
     /// and not known.
-    fn zone_of_wait(&mut self, plan: &Plan, position: u8) -> Option<u16> {
+    pub(super) fn zone_of_wait(&mut self, plan: &Plan, position: u8) -> Option<u16> {
         let kind = plan.step(position).map(|step| &step.kind);
         let Some(StepKind::WaitUntil { timezone, .. }) = kind else {
             return Some(crate::plan::UTC);

@@ -1,6 +1,6 @@
 //! Evaluates inputs by contact, in four phases (X1).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::case::{Case, Context};
 use super::input::{Grants, Input, InputKind, Options};
@@ -30,10 +30,15 @@ pub fn evaluate(
         due_contacts(index, options)
     };
     let mut out = ExecutionProposal::default();
+    let granted = match options.grants {
+        Grants::All => None,
+        Grants::Some(grants) => Some(grants.iter().map(grant_key).collect::<HashSet<_>>()),
+    };
     let context = Context {
         index,
         registry,
         options,
+        granted: granted.as_ref(),
     };
     for group in groups(inputs, &timers, options) {
         let mut case = Case::new(context, &mut out, group.tenant, group.contact);
@@ -57,6 +62,11 @@ pub fn evaluate(
         out.unused_grants = unused_grants(index, &out, options.grants);
     }
     out
+}
+
+/// The tenant and the execution of a grant.
+fn grant_key((tenant, _, execution): &(String, String, String)) -> (&str, &str) {
+    (tenant, execution)
 }
 
 /// The (tenant, contact) pairs of the executions whose timers have fired, the oldest first.
@@ -116,13 +126,15 @@ fn unused_grants(
     let Grants::Some(grants) = grants else {
         return Vec::new();
     };
-    let is_unused = |(tenant, contact, execution): &&(String, String, String)| {
-        let mut changed = out.transitions.iter();
-        let transition =
-            changed.find(|each| *each.execution == **execution && *each.tenant == **tenant);
-        if let Some(transition) = transition {
-            return !transition.permit.1;
+    let changed = out.transitions.iter();
+    let changed: HashMap<(&str, &str), bool> = changed
+        .map(|each| ((&*each.tenant, &*each.execution), each.permit.1))
+        .collect();
+    let is_unused = |grant: &&(String, String, String)| {
+        if let Some(has_permit) = changed.get(&grant_key(grant)) {
+            return !has_permit;
         }
+        let (tenant, contact, execution) = grant;
         let contact = index.contact(tenant, contact);
         let enrollment = contact.and_then(|at| index.find_enrollment(at, execution));
         let number = enrollment.and_then(|at| index.executions().of(at));

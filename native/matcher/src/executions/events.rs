@@ -177,6 +177,10 @@ impl<'c> Case<'c> {
         self.runs[run].now.step = position;
         match now.state {
             State::Sleeping | State::Listening if stays && is_wait => {
+                let Some(zone) = self.zone_of_wait(plan, position) else {
+                    return;
+                };
+                self.runs[run].now.zone = zone;
                 let (state, due) = self.end_of_wait(plan, run);
                 self.runs[run].now.state = state;
                 self.runs[run].now.due = due;

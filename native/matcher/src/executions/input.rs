@@ -170,6 +170,7 @@ pub enum Gate {
 /// and a credit.
 #[derive(Debug, Clone, Copy)]
 pub enum Grants<'a> {
+    /// Those of the contacts that have inputs or fired timers.
     All,
     /// (tenant, contact, execution).
     Some(&'a [(String, String, String)]),

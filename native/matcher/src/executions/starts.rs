@@ -119,7 +119,10 @@ impl<'c> Case<'c> {
                 workflow: self.registry().get(workflow).id.clone(),
                 execution: execution.into(),
             };
-            if !self.out.start_checks.contains(&check) {
+            let of_contact = self.out.start_checks.iter().rev();
+            let mut of_contact = of_contact
+                .take_while(|each| each.contact == check.contact && each.tenant == check.tenant);
+            if !of_contact.any(|each| *each == check) {
                 self.out.start_checks.push(check);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::ids;
-use super::input::{CancelReason, Grants};
+use super::input::CancelReason;
 use super::proposal::Job;
 use super::registry::Overdue;
 use super::run::Arrival;
@@ -163,14 +163,7 @@ impl<'c> Case<'c> {
     }
 
     fn is_granted(&self, run: usize) -> bool {
-        match self.context.options.grants {
-            Grants::All => true,
-            Grants::Some(grants) => {
-                let id = self.id_of(run);
-                grants.iter().any(|(tenant, contact, execution)| {
-                    **execution == *id && *contact == *self.contact && *tenant == *self.tenant
-                })
-            }
-        }
+        let granted = self.context.granted;
+        granted.is_none_or(|granted| granted.contains(&(self.tenant, &*self.id_of(run))))
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a proposal as columns: one list per column, built when it is read.
+//! The rows of a proposal of goals as columns.
 
 use goald_matcher::event::MatchValues;
 use goald_matcher::proposal::{Achievement, Effect, Exit};
@@ -6,29 +6,7 @@ use pyo3::prelude::*;
 
 use super::Proposal;
 
-/// Defines a class with one getter per column. Each getter maps the class's rows to a list.
-macro_rules! columns {
-    ($class:ident { $($column:ident: $type:ty = |$row:pat_param| $value:expr,)* }) => {
-        #[pyclass(frozen, module = "goald._native")]
-        pub struct $class(pub(super) Proposal);
-
-        #[pymethods]
-        impl $class {
-            $(
-                #[getter]
-                fn $column(&self) -> Vec<$type> {
-                    self.rows().map(|$row| $value).collect()
-                }
-            )*
-
-            fn __len__(&self) -> usize {
-                self.rows().len()
-            }
-        }
-    };
-}
-
-columns!(Effects {
+columns!(Effects(Proposal) {
     tenant_id: &str = |row| &*row.tenant_id,
     enrollment_id: &str = |row| &*row.enrollment_id,
     contact_id: &str = |row| &*row.contact_id,
@@ -49,7 +27,7 @@ columns!(Effects {
     merges: Vec<i64> = |row| row.merges.to_vec(),
 });
 
-columns!(Achievements {
+columns!(Achievements(Proposal) {
     effect: usize = |(effect, _)| effect,
     id: String = |(_, row)| row.id.to_string(),
     goal_id: String = |(_, row)| row.goal_id.to_string(),
@@ -59,7 +37,7 @@ columns!(Achievements {
     metadata: &str = |(_, row)| &*row.metadata,
 });
 
-columns!(Exits {
+columns!(Exits(Proposal) {
     effect: usize = |(effect, _)| effect,
     id: String = |(_, row)| row.id.to_string(),
     goal_type: &'static str = |(_, row)| row.goal_type.name(),

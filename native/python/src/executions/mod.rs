@@ -1,0 +1,43 @@
+//! The state machine of executions: plans, inputs and proposals.
+
+mod input;
+mod proposal;
+
+use goald_matcher::executions::{Overdue, WorkflowPlans};
+use goald_matcher::matcher::Matcher as Core;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use self::input::{optional, required};
+use crate::convert::value_error;
+
+pub use self::input::{ContactFacts, OwnedInput, StartRow, facts, unknown};
+pub use self::proposal::{ExecutionLogs, ExecutionProposal, ExecutionTransitions};
+
+/// Replaces the plans of a workflow that a dict describes.
+pub fn update_plans(core: &mut Core, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    let tenant: String = required(dict, "tenant_id")?;
+    let workflow: String = required(dict, "workflow_id")?;
+    let versions: Vec<(i32, Bound<'_, PyBytes>)> = required(dict, "versions")?;
+    let overdue: Option<String> = optional(dict, "overdue")?;
+    let overdue = match overdue.as_deref() {
+        None | Some("run") => Overdue::Run,
+        Some("skip") => Overdue::Skip,
+        Some("cancel") => Overdue::Cancel,
+        Some(_) => return Err(unknown("overdue")),
+    };
+    let plans = WorkflowPlans {
+        tenant: &tenant,
+        workflow: &workflow,
+        is_active: required(dict, "is_active")?,
+        activated_at: optional(dict, "activated_at_ms")?,
+        overdue,
+        current: optional(dict, "current_version")?,
+        versions: versions
+            .iter()
+            .map(|(version, plan)| (*version, plan.as_bytes()))
+            .collect(),
+        tag_case_sensitive: optional(dict, "tag_case_sensitive")?.unwrap_or(false),
+    };
+    core.update_plans(&plans).map_err(value_error)
+}
