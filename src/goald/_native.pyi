@@ -409,7 +409,8 @@ class Matcher:
         - result: `execution_id`, `step_id`, `visit`, `attempt`, `outcome` (success, retry, skip,
           pause, rate_limit with `delay_ms`, unknown with `is_keyed`, refused, refused_inactive),
           `error` (masked), `duration_ms`
-        - gate: `execution_id`, `step_id`, `visit`, `attempt`, `gate` (open, closed, lost)
+        - gate: `execution_id`, `step_id`, `visit`, `attempt`, `gate` (open, closed, lost with
+          `is_keyed`)
 
         A contact is `{"opted_in": bool | None, "timezone": str | None, "tags": [(id, name)],
         "attributes": JSON object as text}`.
@@ -431,9 +432,9 @@ class Matcher:
         stale."""
     def queued_executions(
         self, tenant_id: str, limit: int
-    ) -> list[tuple[str, str, str, int, bool]]:
-        """(tenant, contact, execution, time at which its step became due, whether it has a permit)
-        of executions that wait for a job, the oldest first."""
+    ) -> list[tuple[str, str, str, int, bool, str | None]]:
+        """(tenant, contact, execution, time at which its step became due, whether it has a permit,
+        connection) of executions that wait for a job, the oldest first."""
     def executions_in(self, state: str) -> list[tuple[str, str, str]]:
         """(tenant, contact, execution) of the executions in a state. Reads all executions. Raises
         ValueError if there is no such state."""
@@ -742,6 +743,9 @@ class ExecutionTransitions:
     attempt: list[int]
     retry_count: list[int]
     hops: list[int]
+    action: list[str | None]
+    """The action type of its step; None: the step is no action."""
+    connection: list[str | None]
     zone: list[str]
     since_ms: list[int]
     """When the wait began, or the step became due."""
@@ -753,8 +757,8 @@ class ExecutionTransitions:
     used_event: list[bool]
     used_events: list[list[str]]
     """The keys of the events that ended its waits, to be kept for the execution."""
-    job: list[tuple[str, str, str | None, str, int] | None]
-    """(idempotency key, action, connection, `with` as JSON, hops) of the job to publish."""
+    job: list[tuple[str, str, int] | None]
+    """(idempotency key, `with` as JSON, hops) of the job of its action to publish."""
     closes_gate: list[bool]
     """Whether the gate of the guard's attempt must be closed before the commit (X2)."""
     had_permit: list[bool]

@@ -161,7 +161,7 @@ class Comparison:
         base |= {"contact": run.contact, "execution": id_, "step": step, "visit": visit}
         base["attempt"] = serial
         if len(rest) == 1:
-            return base | {"gate": rest[0]}
+            return base | {"gate": rest[0], "is_keyed": number % 2 == 0}
         more = {"duration": 40, "delay": 30_000, "is_keyed": rest[2]}
         return base | {"outcome": rest[0]} | more
 

@@ -2,8 +2,6 @@
 
 mod executions;
 
-pub use self::executions::ExecutionKey;
-
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;

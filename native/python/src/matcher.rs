@@ -5,17 +5,19 @@ use goald_matcher::evaluate::{
     EvaluateOptions, ExcludedEvent, KnownState, OldTags, Rules, StoredFacts,
 };
 use goald_matcher::executions::{
-    self as core_executions, EngineRules, Grants, Options, TenantSettings,
+    self as core_executions, EngineRules, ExecutionKey, Grants, Options, TenantSettings,
 };
 use goald_matcher::ids::derived::parse_event_key;
-use goald_matcher::matcher::{ExecutionKey, Matcher as Core, Target};
+use goald_matcher::matcher::{Matcher as Core, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::convert::{slices, value_error};
 use crate::ended::{Ended, ended_answer, event_key, event_keys};
-use crate::executions::{self, ContactFacts, ExecutionProposal, OwnedInput, StartRow, facts};
+use crate::executions::{
+    self, ContactFacts, ExecutionProposal, OwnedInput, Queued, StartRow, facts,
+};
 use crate::proposal::Proposal;
 use crate::workflows;
 
@@ -307,18 +309,9 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    fn queued_executions(
-        &mut self,
-        tenant_id: &str,
-        limit: usize,
-    ) -> Vec<(String, String, String, i64, bool)> {
+    fn queued_executions(&mut self, tenant_id: &str, limit: usize) -> Vec<Queued> {
         let queued = self.0.queued_executions(tenant_id, limit);
-        queued
-            .into_iter()
-            .map(|((tenant, contact, execution), since, has_permit)| {
-                (tenant, contact, execution, since, has_permit)
-            })
-            .collect()
+        queued.into_iter().map(executions::queued).collect()
     }
 
     fn executions_in(&mut self, state: &str) -> PyResult<Vec<ExecutionKey>> {

@@ -58,13 +58,18 @@ def trigger(contact: str = "c-1", key: str = "k") -> dict[str, object]:
     }
 
 
-def evaluate(found: _native.Matcher, inputs: list[dict[str, object]]) -> _native.ExecutionProposal:
+def evaluate(
+    found: _native.Matcher,
+    inputs: list[dict[str, object]],
+    grants: list[tuple[str, str, str]] | None = None,
+) -> _native.ExecutionProposal:
     """Evaluate with rows of contacts and starts about which nothing is known."""
     asked = found.evaluate_executions(inputs, NOW_MS, NOW_MS)
     return found.evaluate_executions(
         inputs,
         NOW_MS,
         NOW_MS,
+        grants=grants,
         contacts=[(tenant, contact, {}) for tenant, contact in asked.contact_checks],
         starts=[(tenant, execution, False, None) for tenant, _, _, execution in asked.start_checks],
     )
@@ -124,11 +129,24 @@ def test_a_start_proposes_a_job_and_its_rows() -> None:
     assert (transitions.guard, transitions.status) == ([None], ["ACTIVE"])
     (job,) = transitions.job
     assert job is not None
-    assert job[1:] == ("noop", "crm", '{"text":"hi"}', 1)
+    assert job[1:] == ('{"text":"hi"}', 1)
+    assert (transitions.action, transitions.connection) == (["noop"], ["crm"])
     assert proposal.logs.event_type == ["execution_started"]
     found.apply_executions(proposal, b"\1")
     assert found.executions_in("running") == [("acme", "c-1", execution)]
     assert found.stats()["enrollments"] == 1
+
+
+def test_an_execution_without_a_grant_waits_in_the_queue() -> None:
+    found = matcher(WorkflowDefinition((ACTION,)))
+    proposal = evaluate(found, [trigger()], grants=[])
+    assert proposal.transitions.waiting_for == ["limit"]
+    found.apply_executions(proposal, b"\1")
+    ((*grant, since, has_permit, connection),) = found.queued_executions("acme", 10)
+    assert (since, has_permit, connection) == (NOW_MS, False, "crm")
+    started = evaluate(found, [], grants=[(grant[0], grant[1], grant[2])])
+    assert started.transitions.status == ["ACTIVE"]
+    assert started.unused_grants == []
 
 
 def test_a_proposal_is_stale_when_memory_has_changed() -> None:

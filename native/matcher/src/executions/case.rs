@@ -93,8 +93,10 @@ impl<'c> Case<'c> {
             });
         }
         // The index has the latest first, and the order after a load is another one.
-        self.runs
-            .sort_by_cached_key(|run| (run.started_at, run_id(index, run)));
+        if self.runs.len() > 1 {
+            self.runs
+                .sort_by_cached_key(|run| (run.started_at, run_id(index, run)));
+        }
     }
 
     pub fn registry(&self) -> &'c Registry {

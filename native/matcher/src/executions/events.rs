@@ -186,7 +186,7 @@ impl<'c> Case<'c> {
                 self.runs[run].now.due = due;
             }
             // The same action is due since the same time.
-            _ if stays && !is_wait && plan.is_action(position) => {
+            _ if stays && !is_wait && plan.act(position).is_some() => {
                 if matches!(now.state, State::Sleeping | State::Listening) {
                     let at = self.context.options.now;
                     self.enter(run, position, Arrival::at(at));

@@ -69,6 +69,7 @@ impl Case<'_> {
             .plan
             .step(run.now.step)
             .map_or(0, |step| step.longest);
+        let act = published.plan.act(run.now.step);
         Transition {
             tenant: self.tenant.into(),
             contact: self.contact.into(),
@@ -79,6 +80,8 @@ impl Case<'_> {
             guard,
             after: run.now,
             step: published.plan.step_id(run.now.step).into(),
+            action: act.map(|act| act.action.clone()),
+            connection: act.and_then(|act| act.connection.clone()),
             zone: registry.zones.name(run.now.zone).into(),
             total_steps: (run.now.done.count() + longest).min(steps),
             done: std::mem::take(&mut run.done),

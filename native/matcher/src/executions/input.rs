@@ -162,8 +162,9 @@ pub enum Gate {
     Open,
     /// Closed before a commit that left the execution live.
     Closed,
-    /// Redis does not have it any more: it counts as passed, with an unknown outcome.
-    Lost,
+    /// Redis does not have it any more: it counts as passed, with an unknown outcome (X4).
+    /// `is_keyed`: the provider honours the key.
+    Lost { is_keyed: bool },
 }
 
 /// Executions whose jobs may be released in this evaluation: they have a permit, if they need one,

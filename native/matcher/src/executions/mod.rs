@@ -13,6 +13,7 @@ mod ids;
 mod input;
 mod memory;
 mod proposal;
+mod queue;
 mod registry;
 mod results;
 mod run;
@@ -32,4 +33,5 @@ pub use self::proposal::{
 };
 pub use crate::index::{Execution, State, Steps};
 
+pub use self::queue::{ExecutionKey, QueuedExecution};
 pub use self::registry::{Overdue, Registry, TenantSettings, WorkflowPlans};

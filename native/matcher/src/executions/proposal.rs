@@ -46,8 +46,6 @@ impl End {
 pub struct Job {
     /// The idempotency key (X3).
     pub key: Uuid,
-    pub action: Box<str>,
-    pub connection: Option<Box<str>>,
     pub config: Box<str>,
     /// Of the changes that the action makes (X14).
     pub hops: u8,
@@ -68,6 +66,9 @@ pub struct Transition {
     pub after: Execution,
     /// The id of its step; empty at the end of the plan.
     pub step: Box<str>,
+    /// The action type of its step, if it is an action, and its connection.
+    pub action: Option<Box<str>>,
+    pub connection: Option<Box<str>>,
     pub zone: Box<str>,
     pub total_steps: u8,
     /// The steps that were done, by id.

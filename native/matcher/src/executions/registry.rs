@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::config::ConfigError;
-use crate::index::Executions;
+use crate::index::{Execution, Executions};
 use crate::plan::{Plan, Zones};
 
 /// How steps are treated that became due while the workflow was inactive (X7).
@@ -216,6 +216,12 @@ impl Registry {
             .versions
             .get(&version)
             .copied()
+    }
+
+    /// The connection of the action at which an execution is.
+    pub(crate) fn connection(&self, execution: &Execution) -> Option<Box<str>> {
+        let act = self.plan(execution.plan).plan.act(execution.step);
+        act.and_then(|act| act.connection.clone())
     }
 
     /// A plan that an execution uses, or that is current.

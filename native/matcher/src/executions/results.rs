@@ -187,16 +187,16 @@ impl<'c> Case<'c> {
                 self.runs[run].has_result = true;
                 self.hold(run, State::Ready, None);
             }
-            Gate::Lost => {
+            Gate::Lost { is_keyed } => {
                 self.log_step(run, "execution_recovered", at);
                 self.runs[run].has_result = true;
                 let result = ActionResult {
                     key: answer.key,
-                    outcome: Outcome::Unknown { is_keyed: false },
+                    outcome: Outcome::Unknown { is_keyed },
                     error: None,
                     duration: 0,
                 };
-                self.apply_unknown(run, act, false, &result, at);
+                self.apply_unknown(run, act, is_keyed, &result, at);
             }
         }
     }

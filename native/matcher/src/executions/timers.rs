@@ -77,11 +77,7 @@ impl<'c> Case<'c> {
         if !self.runs[run].is_live() || !now.state.is_due() {
             return None;
         }
-        let plan = &self.registry().plan(now.plan).plan;
-        match plan.step(now.step).map(|step| &step.kind) {
-            Some(StepKind::Act(act)) => Some(act),
-            _ => None,
-        }
+        self.registry().plan(now.plan).plan.act(now.step)
     }
 
     /// Releases at most one job of each run (X1).
@@ -125,7 +121,7 @@ impl<'c> Case<'c> {
         let now = self.context.options.now;
         let execution = self.runs[run].now;
         let plan = &self.registry().plan(execution.plan).plan;
-        if let Some(StepKind::Act(act)) = plan.step(execution.step).map(|step| &step.kind) {
+        if let Some(act) = plan.act(execution.step) {
             self.runs[run].is_in_later_phase = true;
             self.log_step(run, "skipped_expired", now);
             self.finish_step(run);
@@ -155,8 +151,6 @@ impl<'c> Case<'c> {
         let step = plan.step_id(now.step);
         self.runs[run].job = Some(Job {
             key: ids::job_key(self.tenant, &execution, step, now.visit),
-            action: act.action.clone(),
-            connection: act.connection.clone(),
             config: act.config.clone(),
             hops: now.hops.saturating_add(1),
         });

@@ -1,18 +1,22 @@
 //! Derived ids: a repeated event derives the same id, so that it changes nothing (D1).
 
+use std::sync::LazyLock;
+
 use uuid::Uuid;
+
+/// goald's namespace.
+static NAMESPACE: LazyLock<Uuid> = LazyLock::new(|| Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"goald"));
 
 /// The UUIDv5 of `parts` in goald's namespace. Each part is written as "<bytes>:<part>", so
 /// that different parts never produce the same name.
 fn derived(parts: &[&str]) -> Uuid {
-    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"goald");
     let mut name = String::new();
     for part in parts {
         name.push_str(&part.len().to_string());
         name.push(':');
         name.push_str(part);
     }
-    Uuid::new_v5(&namespace, name.as_bytes())
+    Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
 /// The id of an enrollment's exit.

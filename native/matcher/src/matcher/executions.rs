@@ -6,12 +6,10 @@ use std::sync::atomic::Ordering;
 use super::{ApplyError, GENERATIONS, Matcher};
 use crate::config::ConfigError;
 use crate::executions::{
-    ExecutionProposal, Input, Options, TenantSettings, WorkflowPlans, apply_transition, evaluate,
+    ExecutionKey, ExecutionProposal, Input, Options, QueuedExecution, TenantSettings,
+    WorkflowPlans, apply_transition, evaluate,
 };
 use crate::index::{LoadError, State};
-
-/// An execution: tenant, contact, and its id.
-pub type ExecutionKey = (String, String, String);
 
 impl Matcher {
     /// Sets the data of a time zone, in the format of RFC 9636 (TZif).
@@ -80,21 +78,23 @@ impl Matcher {
         Ok(())
     }
 
-    /// The executions of a tenant that wait for a job, the oldest first, with the time at which
-    /// their steps became due, and whether they have a permit.
-    pub fn queued_executions(&self, tenant: &str, limit: usize) -> Vec<(ExecutionKey, i64, bool)> {
+    /// The executions of a tenant that wait for a job, the oldest first.
+    pub fn queued_executions(&self, tenant: &str, limit: usize) -> Vec<QueuedExecution> {
         let executions = self.index.executions();
-        let Some(number) = self.registry.tenant_number(tenant) else {
-            return Vec::new();
-        };
-        let queue = executions.queue(number).take(limit);
-        queue
-            .map(|at| {
-                let execution = executions.get(at);
-                let has_permit = execution.state.has_permit();
-                (self.execution_key(at), execution.since, has_permit)
-            })
-            .collect()
+        let number = self.registry.tenant_number(tenant);
+        let queue = number
+            .into_iter()
+            .flat_map(|number| executions.queue(number));
+        let queued = queue.take(limit).map(|at| {
+            let execution = executions.get(at);
+            QueuedExecution {
+                key: self.execution_key(at),
+                since: execution.since,
+                has_permit: execution.state.has_permit(),
+                connection: self.registry.connection(&execution),
+            }
+        });
+        queued.collect()
     }
 
     /// The executions in this state. Reads all executions.

@@ -199,9 +199,12 @@ impl Plan {
         following.copied().unwrap_or(self.end())
     }
 
-    pub fn is_action(&self, position: u8) -> bool {
-        let step = self.step(position);
-        step.is_some_and(|step| matches!(step.kind, StepKind::Act(_)))
+    /// The action of a step that is one.
+    pub fn act(&self, position: u8) -> Option<&Act> {
+        match &self.step(position)?.kind {
+            StepKind::Act(act) => Some(act),
+            _ => None,
+        }
     }
 
     /// When a wait for a time ends that began at `since`; `None` for other steps.

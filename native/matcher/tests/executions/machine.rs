@@ -259,7 +259,8 @@ fn gates_after_a_load_are_granted_again_or_have_an_unknown_outcome() {
     let cases = [
         (Gate::Open, None),
         (Gate::Closed, Some((State::Running, 2))),
-        (Gate::Lost, Some((State::Sleeping, 0))),
+        (Gate::Lost { is_keyed: false }, Some((State::Sleeping, 0))),
+        (Gate::Lost { is_keyed: true }, Some((State::BackingOff, 1))),
     ];
     for (gate, expected) in cases {
         let mut shard = Shard::new(&drip());
@@ -286,8 +287,8 @@ fn without_a_grant_a_due_step_waits_in_the_queue() {
         (State::Queued, (false, false))
     );
     let queued = shard.matcher.queued_executions("acme", 10);
-    assert_eq!((queued[0].1, queued[0].2), (shard.now, false));
-    let grant = queued[0].0.clone();
+    assert_eq!((queued[0].since, queued[0].has_permit), (shard.now, false));
+    let grant = queued[0].key.clone();
     shard.grants = Some(vec![grant.clone()]);
     shard.pass(1);
     assert_eq!(
@@ -310,7 +311,7 @@ fn a_step_that_would_start_too_late_is_skipped() {
     shard.grants = Some(Vec::new());
     shard.start();
     shard.grants = Some(vec![
-        shard.matcher.queued_executions("acme", 1)[0].0.clone(),
+        shard.matcher.queued_executions("acme", 1)[0].key.clone(),
     ]);
     shard.log();
     shard.pass(61);

@@ -2,6 +2,7 @@
 
 mod clock_times;
 mod conditions;
+mod delivery;
 mod machine;
 mod plans;
 mod shard;

@@ -238,7 +238,9 @@ fn gate(dict: &Bound<'_, PyDict>) -> PyResult<Gate> {
     Ok(match &*name {
         "open" => Gate::Open,
         "closed" => Gate::Closed,
-        "lost" => Gate::Lost,
+        "lost" => Gate::Lost {
+            is_keyed: required(dict, "is_keyed")?,
+        },
         _ => return Err(unknown("gate")),
     })
 }

@@ -3,7 +3,7 @@
 mod input;
 mod proposal;
 
-use goald_matcher::executions::{Overdue, WorkflowPlans};
+use goald_matcher::executions::{Overdue, QueuedExecution, WorkflowPlans};
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -13,6 +13,22 @@ use crate::convert::value_error;
 
 pub use self::input::{ContactFacts, OwnedInput, StartRow, facts, unknown};
 pub use self::proposal::{ExecutionLogs, ExecutionProposal, ExecutionTransitions};
+
+/// (tenant, contact, execution, since, whether it has a permit, connection).
+pub type Queued = (String, String, String, i64, bool, Option<String>);
+
+pub fn queued(row: QueuedExecution) -> Queued {
+    let (tenant, contact, execution) = row.key;
+    let connection = row.connection.map(Into::into);
+    (
+        tenant,
+        contact,
+        execution,
+        row.since,
+        row.has_permit,
+        connection,
+    )
+}
 
 /// Replaces the plans of a workflow that a dict describes.
 pub fn update_plans(core: &mut Core, dict: &Bound<'_, PyDict>) -> PyResult<()> {

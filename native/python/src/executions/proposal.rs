@@ -148,17 +148,11 @@ impl ExecutionProposal {
     }
 }
 
-/// (key, action, connection, config, hops).
-type JobTuple = (String, String, Option<String>, String, u8);
+/// (key, config, hops).
+type JobTuple = (String, String, u8);
 
 fn job_tuple(job: &Job) -> JobTuple {
-    (
-        job.key.to_string(),
-        job.action.to_string(),
-        owned(&job.connection),
-        job.config.to_string(),
-        job.hops,
-    )
+    (job.key.to_string(), job.config.to_string(), job.hops)
 }
 
 columns!(ExecutionTransitions(ExecutionProposal) {
@@ -186,6 +180,8 @@ columns!(ExecutionTransitions(ExecutionProposal) {
     attempt: u16 = |row| row.after.attempt,
     retry_count: u16 = |row| u16::from(row.after.retries),
     hops: u16 = |row| u16::from(row.after.hops),
+    action: Option<&str> = |row| row.action.as_deref(),
+    connection: Option<&str> = |row| row.connection.as_deref(),
     zone: &str = |row| &*row.zone,
     since_ms: i64 = |row| row.after.since,
     due_ms: Option<i64> = |row| row.after.due,

@@ -508,7 +508,7 @@ class _Turn:
             self.change(id_, state="ready", due=None)
             return
         self.log(id_, "action_failed", at)
-        self.apply_unknown(id_, self.plan(run).steps[run.step], False, at)
+        self.apply_unknown(id_, self.plan(run).steps[run.step], given["is_keyed"], at)
 
     # Phase 3: timers.
 
