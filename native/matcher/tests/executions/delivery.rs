@@ -226,8 +226,14 @@ fn no_step_of_an_inactive_workflow_is_released() {
     shard.deactivate(&plan);
     shard.finish(Outcome::Success);
     let stopped = shard.transition();
-    assert_eq!((&*stopped.step, stopped.after.state), ("b", State::Inactive));
-    assert_eq!((stopped.permit, stopped.job.is_none()), ((true, false), true));
+    assert_eq!(
+        (&*stopped.step, stopped.after.state),
+        ("b", State::Inactive)
+    );
+    assert_eq!(
+        (stopped.permit, stopped.job.is_none()),
+        ((true, false), true)
+    );
     shard.activate(&plan, Overdue::Run);
     shard.pass(0);
     assert_eq!(shard.state(), State::Running);
