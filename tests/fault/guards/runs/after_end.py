@@ -78,7 +78,7 @@ AFTER_END_GUARDS = (
         "after the end: the latest enrollments of a contact are read, at any number of others",
         "D8",
         (
-            Edit(_POSTGRES, "    LIMIT $6\n", "    LIMIT $6 * 1000000\n"),
+            Edit(_POSTGRES, "    LIMIT $4\n", "    LIMIT $4 * 1000000\n"),
             Edit(
                 _MEMORY,
                 "        for row in ended[:ENDED_OF_CONTACT]:\n",

@@ -60,10 +60,16 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-async def test_a_question_reads_the_latest_enrollments_of_the_contact(shard: Any) -> None:
-    types = "text[], text[], text[], text[], text[], int8"
-    arguments = f"'{{acme}}', '{{c-1}}', '{{acme}}', '{{c-1}}', '{{w-1}}', {LIMIT}"
-    assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * LIMIT
+@pytest.mark.parametrize("contacts", [1, 100])
+async def test_a_question_reads_the_latest_enrollments_of_the_contact(
+    shard: Any, contacts: int
+) -> None:
+    """At any number of other questions."""
+    names = ",".join(f"c-{number + 1}" for number in range(contacts))
+    tenants, workflows = ",".join(["acme"] * contacts), ",".join(["w-1"] * contacts)
+    arguments = f"'{{{tenants}}}', '{{{names}}}', '{{{workflows}}}', {LIMIT}"
+    types = "text[], text[], text[], int8"
+    assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * (LIMIT + contacts)
 
 
 async def test_a_page_of_ends_reads_as_many_rows_as_it_has(shard: Any) -> None:

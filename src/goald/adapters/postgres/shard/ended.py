@@ -15,16 +15,14 @@ RUNS = """
 SELECT e.tenant_id, e.contact_id, e.workflow_id, e.id, e.status, goald.us(e.enrolled_at),
        goald.us(e.ended_at), goald.us(coalesce(e.received_at, e.enrolled_at)),
        e.met_goals::text[], e.match_values::text, e.started_by::text
-FROM unnest($1::text[], $2::text[]) AS n (tenant_id, contact_id)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS n (tenant_id, contact_id, workflow_id)
 CROSS JOIN LATERAL (
     SELECT o.* FROM goald.workflow_enrollments o
     WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.ended_at IS NOT NULL
     ORDER BY o.ended_at DESC
-    LIMIT $6
+    LIMIT $4
 ) AS e
-WHERE (e.tenant_id, e.contact_id, e.workflow_id) IN (
-    SELECT a.tenant_id, a.contact_id, a.workflow_id
-    FROM unnest($3::text[], $4::text[], $5::text[]) AS a (tenant_id, contact_id, workflow_id))
+WHERE e.workflow_id = n.workflow_id
   AND e.status <> 'completed_goal' AND e.met_after_end_at IS NULL
   AND e.ended_at > e.enrolled_at
   AND NOT EXISTS (
@@ -32,10 +30,10 @@ WHERE (e.tenant_id, e.contact_id, e.workflow_id) IN (
     WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id
       AND coalesce(e.received_at, e.enrolled_at) <= t.deleted_at)
 """
-"""The enrollments of these contacts ($1, $2) in these workflows ($3 to $5) for which events may
-count. Reads the latest $6 ended ones of each contact, in the order of the index, however many there
-are. Those of a deleted contact do not count, also before they are erased. If only the end of an
-enrollment is known, it ended when it began."""
+"""The enrollments of these contacts in these workflows for which events may count. Reads the latest
+$4 ended ones of each contact, in the order of the index, however many there are. Those of a deleted
+contact do not count, also before they are erased. If only the end of an enrollment is known, it
+ended when it began."""
 
 COUNTED = """
 SELECT n.place
@@ -66,14 +64,9 @@ LIMIT $5
 
 async def read(connection: Any, checks: Sequence[EndedCheck]) -> WatchedRuns:
     """See `ShardStore.ended`, in the transaction of the caller."""
-    contacts = sorted({check[:2] for check in checks})
     asked = sorted({check[:3] for check in checks})
-    rows = await connection.fetch(
-        RUNS,
-        *map(list, zip(*contacts, strict=True)),
-        *map(list, zip(*asked, strict=True)),
-        ENDED_OF_CONTACT,
-    )
+    columns = map(list, zip(*asked, strict=True))
+    rows = await connection.fetch(RUNS, *columns, ENDED_OF_CONTACT)
     runs: dict[tuple[str, str, str], list[WatchedRun]] = {}
     for tenant, contact, workflow, *run in rows:
         runs.setdefault((tenant, contact, workflow), []).append(WatchedRun(*run))
