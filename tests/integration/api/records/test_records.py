@@ -59,6 +59,7 @@ def test_enrollment_has_all_fields(client: httpx.Client, records: Records) -> No
         "cancelled_actions": None,
         "exit_acknowledged_at": None,
         "match": None,
+        "met_after_end_at": None,
     }
 
 
@@ -82,6 +83,7 @@ def test_achievement_has_all_fields(client: httpx.Client, records: Records) -> N
             "more": "1" + 40 * "0",
         },
         "metadata": {"event_id": "e-1"},
+        "after_end": False,
     }
 
 
