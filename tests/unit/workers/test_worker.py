@@ -70,7 +70,7 @@ async def test_jobs_are_performed_and_reported(bench: WorkerBench) -> None:
 
 
 async def test_a_result_names_the_attempt_and_the_token_of_the_call(bench: WorkerBench) -> None:
-    await bench.register(a_job())
+    await bench.register(a_job(config={"to": "jane@example.com", "tag_name": "VIP"}))
     async with bench.worker({NOOP: NoopProvider()}):
         (result,) = await bench.wait_results(1)
     assert len(bytes.fromhex(result.pop("token"))) == 16
@@ -82,6 +82,8 @@ async def test_a_result_names_the_attempt_and_the_token_of_the_call(bench: Worke
         "visit": 1,
         "attempt": 1,
         "gate": str(a_job().gate),
+        "action": "noop",
+        "action_config": {"to": "***", "tag_name": "VIP"},
         "outcome": "success",
         "is_keyed": True,
         "duration_ms": 0,

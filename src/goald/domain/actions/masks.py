@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import phonenumbers
-
 HIDDEN: Final = "***"
 _EMAIL: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.-]{1,255}")
 _PHONE: Final = re.compile(r"\+\d(?:[\s().-]?\d){6,14}")
@@ -22,6 +20,8 @@ def mask_email(address: str) -> str:
 
 def mask_phone(number: str) -> str:
     """`+49170123123` becomes `+49******123`: the country and the last three digits."""
+    import phonenumbers  # not installed with `goald.client`
+
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:

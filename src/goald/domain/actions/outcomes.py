@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from goald.domain.actions.job import SOURCE, Job
+from goald.domain.actions.masks import mask_config
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
 
@@ -69,7 +70,8 @@ def result_event(
 ) -> bytes:
     """The event that reports an outcome, in JSON. The same attempt has the same event id, so a
     repeated report changes nothing (D1). `token`: that which passed the gate. `is_keyed`: whether
-    the provider honours idempotency keys."""
+    the provider honours idempotency keys. The event has no personal data, because it is logged
+    (X15)."""
     data: dict[str, Any] = {
         "contact_id": job.contact_id,
         "workflow_id": job.workflow_id,
@@ -79,6 +81,8 @@ def result_event(
         "attempt": job.attempt,
         "gate": str(job.gate),
         "token": token.hex() if token is not None else None,
+        "action": job.action,
+        "action_config": mask_config(job.config),
         "outcome": outcome.kind,
         "is_keyed": is_keyed,
         "duration_ms": duration_ms,
