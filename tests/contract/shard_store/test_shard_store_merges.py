@@ -406,6 +406,36 @@ async def test_events_that_counted_for_a_deleted_person_count_for_the_next_life_
     assert await store.excluded(lease, [check]) == set()
 
 
+async def test_a_refused_transfer_leaves_the_new_life_of_the_merged_contact(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
+    await store.commit(lease, change(run("old"), run("ended", uses=["pay"], **ends)))
+    await begin(store, lease, merge())
+    await tables.refuse("bea")
+    (first,) = await store.transfers(lease)
+    await store.refuse(lease, first, "refused")
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    at, later = NOON + 3 * SECOND, ends | {"ended_at": NOON + 4 * SECOND}
+    new = run("new", enrolled_at=at), run("done", enrolled_at=at, uses=["pay-2"], **later)
+    await store.commit(lease, change(*new))
+    rows = await loaded(store, lease)
+    assert (b"new" in rows, b"old" in rows) == (True, False)
+    await begin(store, lease, merge("ann", "cleo", NOON + 5 * SECOND))
+    assert await store.transfers(lease) == [], "the second waits for the first"
+    await tables.accept("bea")
+    for expected in ("ann", "cleo"):
+        await adopt(store, lease)
+        contacts = await owners(tables)
+        assert (contacts["new"], contacts["done"][0]) == ((expected, "active"), expected)
+    await tables.erase_rows()
+    assert {(await owners(tables))[of][0][:7] for of in ("old", "ended")} == {"erased:"}
+    await store.commit(lease, change(run("next", "cleo", enrolled_at=NOON + 6 * SECOND)))
+    of = [EventCheck("acme", "cleo", "w-1", "next", goal_id(each)) for each in ("pay", "pay-2")]
+    assert [each.event for each in await store.excluded(lease, of)] == [goal_id("pay-2")]
+
+
 async def test_a_merge_that_arrives_after_the_deletion_that_follows_it_forwards_nothing(
     tables: Tables, store: ShardStore
 ) -> None:

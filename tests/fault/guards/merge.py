@@ -92,8 +92,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/missed.py",
-                "    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id) {where}\n",
-                "    WHERE false) {where}\n",
+                "      AND t.created_at >= r.missed_at) {where}\n",
+                "      AND false) {where}\n",
             ),
         ),
         (MERGES,),
@@ -249,7 +249,7 @@ MERGE_GUARDS = (
     Guard(
         "merges: a refused transfer is tried again after some minutes",
         "E21",
-        (Edit(_TRANSFERS, " AND coalesce(retry_at <= now(), true)", ""),),
+        (Edit(_TRANSFERS, " AND coalesce(t.retry_at <= now(), true)", ""),),
         (MERGES,),
     ),
     Guard(
@@ -354,7 +354,7 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)",
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($8)",
                 "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
             ),
         ),
@@ -366,7 +366,7 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($6)",
+                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)",
                 "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
             ),
         ),
@@ -455,5 +455,59 @@ MERGE_GUARDS = (
             ),
         ),
         ("tests/unit/runtime/test_merged_contacts_report.py",),
+    ),
+    Guard(
+        "merges: a transfer moves no active enrollments of a new life",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "o.ended_at IS NULL AND o.created_at <= $6\n",
+                "o.ended_at IS NULL AND $6::timestamptz <= now()\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: a transfer moves no ended enrollments of a new life",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "o.ended_at IS NOT NULL\n      AND o.created_at <= $6\n",
+                "o.ended_at IS NOT NULL\n      AND $6::timestamptz <= now()\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: used events of a new life do not end with those of a deleted person",
+        "E21",
+        (Edit(_TRANSFERS, "o.used_at <= $4\n", "$4::timestamptz <= now()\n"),),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: enrollments of a new life are loaded while a transfer waits",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/statements.py",
+                "                  AND t.created_at >= e.created_at)\n",
+                "                  AND t.created_at IS NOT NULL)\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: the transfers of one contact move one after the other",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "      AND o.created_at < t.created_at)\n",
+                "      AND o.created_at > now())\n",
+            ),
+        ),
+        (MERGES,),
     ),
 )

@@ -46,6 +46,8 @@ class StoredEnrollment:
     used_before: int | None = None
     merges: tuple[int, ...] = ()
     met_after_end_at: int | None = None
+    created: int = 0
+    """In the order of `MemoryDatabase.next_number`."""
 
 
 @dataclass
@@ -101,6 +103,8 @@ class StoredTransfer:
     merged_at: int
     merges: tuple[int, ...]
     contact: ContactColumns | None
+    created: int
+    """As of enrollments. Later enrollments are of a new life of the merged contact."""
     created_at: float
     """By the monotonic clock, as the times below."""
     reason: str | None = None
@@ -206,14 +210,21 @@ class MemoryDatabase:
 
     def active(self, slots: SlotRange) -> list[StoredEnrollment]:
         """The active enrollments of these slots that are not to move to another contact."""
-        moving = {(each.tenant_id, each.contact_id) for each in self.transfers.values()}
         return [
             row
             for row in self.enrollments.values()
             if row.status == "active"
             and slots.first <= row.slot <= slots.last
-            and (row.tenant_id, row.contact_id) not in moving
+            and not self.is_moving(row)
         ]
+
+    def is_moving(self, row: StoredEnrollment) -> bool:
+        """Whether an enrollment is to move to another contact."""
+        return any(
+            (each.tenant_id, each.contact_id) == (row.tenant_id, row.contact_id)
+            and row.created <= each.created
+            for each in self.transfers.values()
+        )
 
 
 def copy_binary(rows: Iterable[StoredEnrollment]) -> bytes:

@@ -83,17 +83,16 @@ def _next(
     tables: MemoryDatabase, slots: SlotRange, workflow: WorkflowKey, after: MissedPosition
 ) -> list[tuple[MissedPosition, str, StoredMissed]]:
     """The enrollments of a workflow after a position, with their contacts, in order."""
-    moving = {(each.tenant_id, each.contact_id) for each in tables.transfers.values()}
     found = []
     for key, row in tables.missed.items():
         position = MissedPosition(row.slot, key[1])
-        contact = tables.enrollments[key].contact_id
+        enrollment = tables.enrollments[key]
         if (
             _is_of(row, key, slots, workflow)
             and position > after
-            and (key[0], contact) not in moving
+            and not tables.is_moving(enrollment)
         ):
-            found.append((position, contact, row))
+            found.append((position, enrollment.contact_id, row))
     return sorted(found, key=lambda each: each[0])
 
 

@@ -279,6 +279,7 @@ class MemoryShardStore:
             match_values=effects.match_values[i],
             received_at=effects.received_at[i],
             merges=tuple(effects.merges[i]),
+            created=self._tables.next_number(),
         )
         return row
 
@@ -374,10 +375,12 @@ class MemoryShardStore:
             pseudonym = self._tombstone(tenant, contact, at)
             erased = set()
             merges.end_forwards(self._tables, tenant, contact, at)
-            if merges.is_moving(self._tables, tenant, contact):
-                continue  # its enrollments are of another contact
             for row in self._tables.enrollments.values():
-                if (row.tenant_id, row.contact_id) == (tenant, contact) and _began_before(row, at):
+                if (
+                    (row.tenant_id, row.contact_id) == (tenant, contact)
+                    and _began_before(row, at)
+                    and not self._tables.is_moving(row)  # then it is of another contact
+                ):
                     was_active |= row.status == "active" and row.enrolled_at > at
                     row.status = "cancelled" if row.status == "active" else row.status
                     row.ended_at = row.ended_at or max(at, row.enrolled_at)

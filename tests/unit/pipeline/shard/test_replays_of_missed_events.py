@@ -216,7 +216,8 @@ async def test_runs_that_move_after_the_activation_exit_once(
         await pipeline.tag()
         await pipeline.all_acknowledged()
         now = pipeline.clock.now_us()
-        transfer = StoredTransfer("acme", "ann", "bea", now, (now,), None, 0.0)
+        number = tables.next_number()
+        transfer = StoredTransfer("acme", "ann", "bea", now, (now,), None, number, 0.0)
         tables.transfers["other shard"] = transfer
         await pipeline.reconfigure(version=2, exits_missed=True)
         await pipeline.until(lambda: 2 in tables.config_versions.values())

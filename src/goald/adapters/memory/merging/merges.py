@@ -70,6 +70,7 @@ def _begin(tables: MemoryDatabase, merge: ContactMerge, now: float) -> MergeOutc
         time,
         merges,
         tables.contacts.pop((tenant, contact), None),
+        number,
         now,
     )
     return MergeOutcome(forward)
@@ -124,12 +125,6 @@ def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Seque
     return [forward for forward, _ in rows], max([after, *(number for _, number in rows)])
 
 
-def is_moving(tables: MemoryDatabase, tenant: str, contact: str) -> bool:
-    """Whether the enrollments of a contact are to move to another."""
-    moving = ((each.tenant_id, each.contact_id) for each in tables.transfers.values())
-    return (tenant, contact) in moving
-
-
 def due(tables: MemoryDatabase, slots: SlotRange, now: float) -> list[Transfer]:
     """See `ShardStore.transfers`."""
     return [
@@ -137,6 +132,11 @@ def due(tables: MemoryDatabase, slots: SlotRange, now: float) -> list[Transfer]:
         for id_, row in tables.transfers.items()
         if slots.first <= slot_of(row.tenant_id, into := row.into_contact_id) <= slots.last
         and (row.retry_at is None or row.retry_at <= now)
+        and not any(
+            (each.tenant_id, each.contact_id) == (row.tenant_id, row.contact_id)
+            and each.created < row.created
+            for each in tables.transfers.values()
+        )
     ]
 
 
@@ -158,7 +158,7 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
     rows = [
         row
         for row in tables.enrollments.values()
-        if (row.tenant_id, row.contact_id) == (tenant, contact)
+        if (row.tenant_id, row.contact_id) == (tenant, contact) and row.created <= transfer.created
     ]
     payloads = {
         row.id: rename(missed.payload, into)
@@ -174,27 +174,35 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
             missed = tables.missed[tenant, row.id]
             missed.slot, missed.payload = row.slot, payloads[row.id]
         row.received_at = max(began_at(row), transfer.merged_at)
+        if is_deleted and deleted is not None and deleted.covers(began_at(row)):
+            if row.status == "active":
+                row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
+                tables.missed.pop((tenant, row.id), None)
+            row.contact_id = deleted.pseudonym or row.contact_id
         if row.status != "active":
             continue
         row.merges = join_merges(row.merges, transfer.merges)
-        if is_deleted and deleted is not None and deleted.covers(began_at(row)):
-            row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
-            row.contact_id = deleted.pseudonym or row.contact_id
-            tables.missed.pop((tenant, row.id), None)
-    for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
-        moved = tables.used_events.pop(key)
-        if is_deleted:
-            continue
-        uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})
-        for event, use in moved.items():
-            use.merges = join_merges(use.merges, transfer.merges)
-            use.enrolled_at = max(use.enrolled_at, transfer.merged_at)
-            other = uses_of.setdefault(event, use)
-            other.enrolled_at = max(other.enrolled_at, use.enrolled_at)
-            other.number = min(other.number, use.number)
+    _move_uses(tables, transfer, is_deleted=is_deleted)
     if transfer.contact is not None:
         known = tables.contacts.get((tenant, into))
         survivor = None if known is None else contact_of(known)
         merged = continue_contact(survivor, contact_of(transfer.contact))
         if deleted is None or not is_deleted or not merged.erase(deleted.deleted_at):
             tables.contacts[tenant, into] = columns_of(merged)
+
+
+def _move_uses(tables: MemoryDatabase, transfer: StoredTransfer, *, is_deleted: bool) -> None:
+    """Move used events, or remove them if the other contact was deleted since the merge."""
+    tenant, contact, into = transfer.tenant_id, transfer.contact_id, transfer.into_contact_id
+    for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
+        uses_before = tables.used_events[key].items()
+        moved = {event: use for event, use in uses_before if use.number <= transfer.created}
+        for event in moved:
+            del tables.used_events[key][event]
+        uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})
+        for event, use in () if is_deleted else moved.items():
+            use.merges = join_merges(use.merges, transfer.merges)
+            use.enrolled_at = max(use.enrolled_at, transfer.merged_at)
+            other = uses_of.setdefault(event, use)
+            other.enrolled_at = max(other.enrolled_at, use.enrolled_at)
+            other.number = min(other.number, use.number)

@@ -59,7 +59,8 @@ WITH cancelled AS (
       AND e.status = 'active' AND e.received_at IS NOT NULL
       AND e.received_at <= goald.at(n.at) AND e.enrolled_at > goald.at(n.at)
       AND NOT EXISTS (SELECT FROM goald.transfers t
-                      WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id)
+                      WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id
+                        AND t.created_at >= e.created_at)
     RETURNING 1
 ) SELECT EXISTS (SELECT FROM cancelled)
 """

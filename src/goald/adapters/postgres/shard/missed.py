@@ -71,7 +71,8 @@ FROM goald.missed_runs r
 WHERE r.tenant_id = $1 AND r.workflow_id = $2 AND (r.slot, r.enrollment_id) > ($3, $4)
   AND NOT EXISTS (
     SELECT FROM goald.transfers t
-    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id) {where}
+    WHERE t.tenant_id = r.tenant_id AND t.contact_id = r.contact_id
+      AND t.created_at >= r.missed_at) {where}
 ORDER BY r.slot, r.enrollment_id LIMIT $5
 """
 """The next enrollments of a workflow, after a position in the index of pages, so that no page reads

@@ -143,9 +143,11 @@ FROM goald.workflow_enrollments e
 
 _STAYS = """
 AND NOT EXISTS (SELECT FROM goald.transfers t
-                WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id)
+                WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id
+                  AND t.created_at >= e.created_at)
 """
-"""The enrollments of a merged contact belong to no shard until they have moved (E21)."""
+"""The enrollments of a merged contact belong to no shard until they have moved (E21). Later ones
+are of a new life of its id."""
 
 LOAD = _ENROLLMENT + f"WHERE e.status = 'active' AND e.slot BETWEEN $1 AND $2 {_STAYS}"
 """All active enrollments of a range of slots, for binary COPY into the matcher."""

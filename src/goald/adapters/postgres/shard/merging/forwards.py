@@ -34,7 +34,7 @@ SELECT f.mark, f.tenant_id, f.slot, f.deleted_at, 'erased:' || gen_random_uuid()
        nextval('goald.used_event_number')
 FROM goald.forwards f
 WHERE f.number > $1 AND f.slot BETWEEN $2 AND $3 AND f.into_contact_id IS NULL
-  AND NOT EXISTS (
+  AND f.mark IS NOT NULL AND f.deleted_at IS NOT NULL AND NOT EXISTS (
     SELECT FROM goald.erasures k WHERE k.mark = f.mark AND k.deleted_at >= f.deleted_at)
 ORDER BY f.mark
 ON CONFLICT (mark) DO UPDATE SET deleted_at = excluded.deleted_at,
@@ -45,7 +45,7 @@ ON CONFLICT (mark) DO UPDATE SET deleted_at = excluded.deleted_at,
 RETURNING 1
 """
 """The deletion of the contact that continued was one of the merged contacts too: adds their
-tombstones. Their enrollments of that time have moved."""
+tombstones. Their enrollments of that time have moved. Rows of the previous release have no mark."""
 
 OVERLAP: Final = 1_000
 """Numbers that are read again: those of transactions that were in flight."""

@@ -27,11 +27,16 @@ RETRY_MINUTES: Final = 5
 """Until a refused transfer is due again."""
 
 DUE = f"""
-SELECT id::text, tenant_id, contact_id, into_contact_id, adopted_at IS NOT NULL
-FROM goald.transfers
-WHERE into_slot BETWEEN $1 AND $2 AND coalesce(retry_at <= now(), true)
-ORDER BY adopted_at IS NOT NULL, created_at, id LIMIT {MOST_DUE}
+SELECT t.id::text, t.tenant_id, t.contact_id, t.into_contact_id, t.adopted_at IS NOT NULL
+FROM goald.transfers t
+WHERE t.into_slot BETWEEN $1 AND $2 AND coalesce(t.retry_at <= now(), true)
+  AND NOT EXISTS (
+    SELECT FROM goald.transfers o
+    WHERE o.tenant_id = t.tenant_id AND o.contact_id = t.contact_id
+      AND o.created_at < t.created_at)
+ORDER BY t.adopted_at IS NOT NULL, t.created_at, t.id LIMIT {MOST_DUE}
 """
+"""The transfers of one contact are due one after the other."""
 
 REFUSE = f"""
 UPDATE goald.transfers
@@ -42,14 +47,14 @@ WHERE id = $1::text::uuid
 
 LOCKED = """
 SELECT tenant_id, contact_id, into_contact_id, into_slot, goald.us(merged_at) AS merged_at,
-       merges, contact::text, adopted_at IS NOT NULL AS is_adopted
+       merges, created_at, contact::text, adopted_at IS NOT NULL AS is_adopted
 FROM goald.transfers WHERE id = $1::text::uuid AND into_slot BETWEEN $2 AND $3 FOR UPDATE
 """
 
 MOVE_ACTIVE = """
 WITH page AS MATERIALIZED (
     SELECT o.id FROM goald.workflow_enrollments o
-    WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NULL
+    WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NULL AND o.created_at <= $8
     LIMIT $5
 )
 UPDATE goald.workflow_enrollments e
@@ -62,22 +67,24 @@ WHERE e.tenant_id = $1 AND e.id = p.id
 RETURNING e.id
 """
 """$7: the merge, when they began for the other contact, so that an earlier deletion of it does not
-cover them."""
+cover them. $8: when the transfer was added: later enrollments are of a new life of the merged
+contact."""
 
 MOVE_ENDED = """
 UPDATE goald.workflow_enrollments e
 SET contact_id = $3, slot = $4, updated_at = now(),
-    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($6)
-                       THEN goald.at($6) ELSE e.received_at END
+    received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)
+                       THEN goald.at($7) ELSE e.received_at END
 WHERE (e.tenant_id, e.id) IN (
     SELECT o.tenant_id, o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NOT NULL
+      AND o.created_at <= $6
     ORDER BY o.ended_at DESC
     LIMIT $5)
 RETURNING e.id
 """
-"""$6: as $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them
-than may be watched (E18), so none of these is left behind."""
+"""$6 and $7: as $8 and $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than may
+be watched (E18), so none of these is left behind."""
 
 MOVE_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a
@@ -103,7 +110,7 @@ WITH uses AS (
     DELETE FROM goald.used_events d
     WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
         SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
-        WHERE o.tenant_id = $1 AND o.contact_id = $2
+        WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.used_at <= $8
         LIMIT $5)
     RETURNING tenant_id, workflow_id, event, enrolled_at, number, used_at, received_at, merges
 ), moved AS (
@@ -119,7 +126,7 @@ WITH uses AS (
 )
 SELECT count(*) FROM uses
 """
-"""An event that counted for one of the two has counted for the contact (E11). $7: as for
+"""An event that counted for one of the two has counted for the contact (E11). $7 and $8: as for
 MOVE_ACTIVE."""
 
 DROP_USES = """
@@ -127,7 +134,7 @@ WITH uses AS (
     DELETE FROM goald.used_events d
     WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
         SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
-        WHERE o.tenant_id = $1 AND o.contact_id = $2
+        WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.used_at <= $4
         LIMIT $3)
     RETURNING 1
 )
@@ -235,26 +242,27 @@ class _Move:
         names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
         self._moved = tuple(transfer[name] for name in names)
         self._merge = transfer["merges"], transfer["merged_at"]
+        self._page = PAGE_ROWS, transfer["created_at"]
 
     async def active(self) -> Sequence[str]:
         """Move active enrollments. Returns their ids."""
-        moved = *self._moved, PAGE_ROWS, *self._merge
+        moved = *self._moved, PAGE_ROWS, *self._merge, self._page[1]
         rows = await self._connection.fetch(MOVE_ACTIVE, *moved)
         return await self._follow([id_ for (id_,) in rows])
 
     async def uses(self, *, is_deleted: bool) -> int:
         """Move used events, or remove them if the other contact was deleted since the merge.
         Returns their number."""
-        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, *self._merge)
+        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, *self._merge, self._page[1])
         if is_deleted:
-            statement, arguments = DROP_USES, (*self._moved[:2], PAGE_ROWS)
+            statement, arguments = DROP_USES, (*self._moved[:2], *self._page)
         number: int = await self._connection.fetchval(statement, *arguments)
         return number
 
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
         _, merged_at = self._merge
-        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, PAGE_ROWS, merged_at)
+        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, *self._page, merged_at)
         ids = await self._follow([id_ for (id_,) in rows])
         if ids:
             tenant, contact, *_ = self._moved
