@@ -452,6 +452,20 @@ async def test_a_merge_that_arrives_after_the_deletion_that_follows_it_forwards_
     assert (contact.startswith("erased:"), status) == (True, "cancelled")
 
 
+async def test_repeated_starts_of_a_deleted_person_are_no_conflicts_with_what_moved(
+    tables: Tables, store: ShardStore
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(run("e-1")))
+    await begin(store, lease, merge())
+    await adopt(store, lease)
+    await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
+    await tables.erase_rows()
+    await store.forwards(lease, 0)
+    committed = await store.commit(lease, change(run("e-1")))
+    assert (committed.conflicts, committed.is_stale) == ([], False)
+
+
 async def test_forwards_end_if_the_deletion_is_committed_while_the_merge_is(
     tables: Tables, store: ShardStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,13 +489,16 @@ async def test_the_deletion_of_the_contact_that_continues_covers_late_starts_of_
     first, other = tables.store(), tables.store()
     of_ann = await first.acquire(SlotRange(0, ANN), "a")
     of_bea = await other.acquire(SlotRange(BEA, 255), "b")
+    await first.commit(of_ann, change(run("e-1"), run("e-2", status="exited", ended_at=NOON)))
     await begin(first, of_ann, merge())
     await adopt(other, of_bea)
     await other.commit(of_bea, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
     for _ in range(2):  # reading it again changes nothing
         await first.forwards(of_ann, 0)
     starts = run("late"), run("new", enrolled_at=NOON + 3 * SECOND)
-    await first.commit(of_ann, change(*starts))
+    repeated, ended = run("e-1"), run("e-2", status="exited", ended_at=NOON + SECOND)
+    committed = await first.commit(of_ann, change(*starts, repeated, ended))
+    assert (committed.conflicts, committed.is_stale) == ([], False), "they are repeated"
     rows = await owners(tables)
     assert (rows["late"][0].startswith("erased:"), rows["late"][1]) == (True, "cancelled")
     assert rows["new"] == ("ann", "active")

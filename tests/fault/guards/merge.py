@@ -510,4 +510,16 @@ MERGE_GUARDS = (
         ),
         (MERGES,),
     ),
+    Guard(
+        "merges: repeated events of a deleted person are no conflicts with what moved",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/commit.py",
+                "        if may_have_moved and tombstone is not None and tombstone",
+                "        if contact is None and tombstone is not None and tombstone",
+            ),
+        ),
+        (MERGES,),
+    ),
 )

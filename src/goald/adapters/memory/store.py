@@ -294,14 +294,20 @@ class MemoryShardStore:
         self, row: StoredEnrollment, change: Change, i: int, slots: SlotRange
     ) -> Conflict | None:
         """Compare an effect with the enrollment that has its id. None if it is its own."""
-        if not slots.first <= row.slot <= slots.last:
-            return Conflict(i, "", "", is_active=False)
         effects = change.effects
+        deleted = self._tables.deleted.get((row.tenant_id, effects.contact_id[i]))
+        began = effects.received_at[i] or effects.enrolled_at[i]
+        is_of_deleted = deleted is not None and deleted.covers(began)
+        if not slots.first <= row.slot <= slots.last:
+            # If the contact was deleted, it may have moved (E21).
+            return None if is_of_deleted else Conflict(i, "", "", is_active=False)
         contacts = [effects.contact_id[i]]
         contacts += [each.contact_id for each in change.contenders if each.effect == i]
         tombstones = (self._tables.deleted.get((row.tenant_id, each)) for each in contacts)
         contact = contact_of_row(row.contact_id, zip(contacts, tombstones, strict=True))
         if (contact, row.workflow_id) == (effects.contact_id[i], effects.workflow_id[i]):
+            return None
+        if is_of_deleted and contact.startswith(PSEUDONYM_PREFIX):
             return None
         return Conflict(i, contact, row.workflow_id, row.status == "active")
 

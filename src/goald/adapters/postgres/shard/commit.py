@@ -70,7 +70,7 @@ async def write(
         others = [(effects.tenant[row.effect], row.contact_id) for row in contenders]
         deleted |= await tombstones.of(connection, slots, others)
         owners = _recognized(effects, owners, contenders, deleted)
-    conflicts, differs = _compare(effects, owners)
+    conflicts, differs = _compare(effects, owners, deleted)
     ended = _ended(effects, owners, deleted)
     if await _update(connection, effects):
         differs = True
@@ -233,12 +233,21 @@ def _recognized(
     }
 
 
-def _compare(of: Effects, owners: Mapping[int, _Owner]) -> tuple[list[Conflict], bool]:
+def _compare(
+    of: Effects, owners: Mapping[int, _Owner], deleted: Mapping[Contact, Tombstone]
+) -> tuple[list[Conflict], bool]:
     """Compare effects with the owners of the enrollments that have their ids. Returns the
-    conflicts, and whether memory lacked an active row."""
+    conflicts, and whether memory lacked an active row.
+
+    If the contact of an effect was deleted after it, an enrollment that is erased or in other slots
+    may be its own, which moved (E21): the effect is a repeat."""
     conflicts = []
     differs = False
     for i, (contact, workflow, status, *_) in owners.items():
+        tombstone = deleted.get((of.tenant[i], of.contact[i]))
+        may_have_moved = not contact or contact.startswith(PSEUDONYM_PREFIX)
+        if may_have_moved and tombstone is not None and tombstone.covers(of.began_at(i)):
+            continue
         if (contact, workflow) != (of.contact[i], of.workflow[i]):
             conflicts.append(Conflict(i, contact, workflow, status == "active"))
         elif status == "active":

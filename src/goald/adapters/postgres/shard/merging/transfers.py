@@ -83,8 +83,8 @@ WHERE (e.tenant_id, e.id) IN (
     LIMIT $5)
 RETURNING e.id
 """
-"""$6 and $7: as $8 and $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than may
-be watched (E18), so none of these is left behind."""
+"""$6 and $7: as $8 and $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than
+may be watched (E18), so none of these is left behind."""
 
 MOVE_ACHIEVEMENTS = """
 UPDATE goald.workflow_goal_achievements a
