@@ -393,14 +393,18 @@ async def test_an_earlier_deletion_covers_nothing_that_moved_to_the_contact_afte
 
 
 async def test_events_that_counted_for_a_deleted_person_count_for_the_next_life_of_the_id(
-    store: ShardStore,
+    tables: Tables, store: ShardStore
 ) -> None:
     lease = await store.acquire(ALL, "a")
     ends: dict[str, Any] = {"status": "completed_goal", "ended_at": NOON, "met_goals": ["g"]}
     await store.commit(lease, change(run("e-1", uses=["pay"], **ends)))
     await begin(store, lease, merge())
     await store.commit(lease, change(deletions=[("acme", "bea", BEA, NOON + 2 * SECOND)]))
-    await store.commit(lease, change(run("new", "bea", enrolled_at=NOON + 3 * SECOND)))
+    await tables.erase_rows()  # of the first life, before the transfer
+    at = NOON + 3 * SECOND
+    first = ends | {"enrolled_at": at, "ended_at": at}
+    await store.commit(lease, change(run("first", "bea", uses=["pay-2"], **first)))
+    await store.commit(lease, change(run("new", "bea", enrolled_at=at)))
     await adopt(store, lease)
     check = EventCheck("acme", "bea", "w-1", "new", goal_id("pay"), NOON + 4 * SECOND)
     assert await store.excluded(lease, [check]) == set()
@@ -432,7 +436,11 @@ async def test_a_refused_transfer_leaves_the_new_life_of_the_merged_contact(
     await tables.erase_rows()
     assert {(await owners(tables))[of][0][:7] for of in ("old", "ended")} == {"erased:"}
     await store.commit(lease, change(run("next", "cleo", enrolled_at=NOON + 6 * SECOND)))
-    of = [EventCheck("acme", "cleo", "w-1", "next", goal_id(each)) for each in ("pay", "pay-2")]
+    received_at = NOON + 7 * SECOND
+    of = [
+        EventCheck("acme", "cleo", "w-1", "next", goal_id(each), received_at)
+        for each in ("pay", "pay-2")
+    ]
     assert [each.event for each in await store.excluded(lease, of)] == [goal_id("pay-2")]
 
 

@@ -354,8 +354,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($8)",
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
+                "THEN goald.at($7) ELSE e.received_at END\nFROM page p",
+                "THEN e.received_at ELSE e.received_at END\nFROM page p",
             ),
         ),
         (MERGES,),
@@ -366,8 +366,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)",
-                "CASE WHEN coalesce(e.received_at, e.enrolled_at) IS NULL",
+                "THEN goald.at($7) ELSE e.received_at END\nWHERE (e.tenant_id",
+                "THEN e.received_at ELSE e.received_at END\nWHERE (e.tenant_id",
             ),
         ),
         (MERGES,),
@@ -462,8 +462,8 @@ MERGE_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "o.ended_at IS NULL AND o.created_at <= $6\n",
-                "o.ended_at IS NULL AND $6::timestamptz <= now()\n",
+                "o.ended_at IS NULL AND o.created_at <= $8\n",
+                "o.ended_at IS NULL AND $8::timestamptz <= now()\n",
             ),
         ),
         (MERGES,),
