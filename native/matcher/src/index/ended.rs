@@ -362,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn contacts_that_were_forgotten_are_loaded_for_a_longer_horizon() {
+        let mut ended = complete(10, 1);
+        ended.insert(0, hash(1), Some(HOUR_US));
+        let now = 9 * HOUR_US;
+        ended.sweep(now);
+        assert_eq!((ended.len(), ended.to_load(now)), (0, None));
+        ended.configure([(0, (20 * HOUR_US, vec![0]))].into());
+        let (before, first) = ended.to_load(now).expect("the ends that were forgotten");
+        assert!(before > 7 * HOUR_US && first < HOUR_US);
+        assert!(ended.may_have(0, hash(1), now));
+    }
+
+    #[test]
     fn a_tenant_that_is_added_during_a_load_is_loaded_from_the_start() {
         let mut ended = complete(10, 1);
         ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());

@@ -197,6 +197,8 @@ fn a_run_that_the_batch_ends_is_watched_for_later_events_of_the_batch() {
         let proposal = evaluate(&matcher, 30, &batch, &answers);
         assert!(proposal.deferred.is_empty());
         assert_eq!(met(&proposal), [("e-1", Some(10))]);
+        let counted = [answer("w-1", &[&tagged("t", "c-1", 10)], true, Vec::new())];
+        assert_eq!(met(&evaluate(&matcher, 30, &batch, &counted)), []);
         // A start that may be a repeat could be of another run.
         assert_eq!(proposal.doubtful_starts.len(), usize::from(!start_before));
     }
