@@ -60,4 +60,6 @@ def _goal(row: GoalRow) -> dict[str, Any]:
         goal["effective_from"] = rfc3339(row.effective_from)
     if row.goal_type in HAS_STATE:
         goal["check_on_enrollment"] = row.check_on_enrollment
+    if row.conversion_window is not None:
+        goal["conversion_window"] = row.conversion_window
     return goal

@@ -21,7 +21,8 @@ workflows:
   active: true
   goals:
   - {key: big, goal_type: purchase_made, criteria: {min_amount: "100.10", currency: EUR}}
-  - {goal_type: tag_added, criteria: {tag_id: t-1}, check_on_enrollment: true}
+  - {goal_type: tag_added, criteria: {tag_id: t-1}, check_on_enrollment: true,
+     conversion_window: 86400}
   trigger: {on: form_submitted, criteria: {form_id: trial}}
   reentry: {allow: always, min_interval: 1d}
   timezone: Europe/Berlin
@@ -63,6 +64,7 @@ async def test_an_exported_file_makes_the_same_configuration_of_another_tenant(
 ) -> None:
     contents = await service.export("acme")
     text = format_configuration(contents | {"tenant": "other"})
+    assert "conversion_window: 86400" in text
     await service.apply(parse_configuration(text))
     assert await service.export("other") == contents | {"tenant": "other"}
 
