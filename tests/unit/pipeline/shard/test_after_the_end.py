@@ -101,6 +101,8 @@ async def test_an_event_that_is_delivered_again_counts_once(
     live = [start("e-2", 9), tag(8, "pay-2"), tag(8, "pay-2")]
     await send(pipeline, batched, *live)
     assert (met(pipeline), pipeline.status("e-2")) == (["e-1"], "completed_goal")
+    await send(pipeline, batched, start("e-3", 9), end("e-3", 1), tag(8, "pay-2"))
+    assert met(pipeline) == ["e-1"]
 
 
 async def test_enrollments_are_watched_for_a_time(

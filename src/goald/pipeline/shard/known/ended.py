@@ -28,13 +28,14 @@ class KnownEnded:
 
     def answer(self, checks: Sequence[EndedCheck], found: WatchedRuns) -> bool:
         """Take the answers to these questions. Returns whether the evaluation must be repeated,
-        because it assumed that no enrollment has ended."""
+        because it assumed that no enrollment has ended before the batch, and that the events have
+        not counted."""
         differs = False
         for check in checks:
             runs = self._runs.setdefault(check[:3], found.runs.get(check[:3], ()))
             counted = check in found.counted
             self._events.setdefault(check[:3], {})[check.event] = counted
-            differs |= bool(runs) and not counted
+            differs |= bool(runs) or counted
         return differs
 
     def rows(self) -> list[EndedAnswer]:
