@@ -74,7 +74,7 @@ def map_body(context: Any, body: Any) -> Any:
     requests."""
     contact = body.get("contact_id") if isinstance(body, dict) else None
     if isinstance(contact, str) and contact.isprintable() and len(contact) in range(1, 257, 2):
-        body["contact_id"] = FULL
+        return {**body, "contact_id": FULL}
     return body
 
 

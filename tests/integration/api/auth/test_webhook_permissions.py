@@ -186,7 +186,7 @@ def test_a_tenant_may_have_a_limited_number_of_webhooks(
     [
         ({"types": ["t" * 129]}, "128"),
         ({"types": [f"t{n}" for n in range(65)]}, "64"),
-        ({"sources": ["s" * 1_025]}, "1024"),
+        ({"sources": ["s" * 1_025]}, "1,024 bytes"),
         ({"sources": [str(n) for n in range(65)]}, "64"),
         ({"types": ["\u00e9" * 128], "sources": [f"{n:01024}" for n in range(8)]}, "8,448 bytes"),
     ],
