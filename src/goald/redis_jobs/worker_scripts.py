@@ -26,8 +26,13 @@ end
 milliseconds, and the one named ARGV[3]. A member that has jobs stays, because its jobs would not be
 found any more."""
 
+TAKEN_OVER: Final = "local TAKEN_OVER = string.rep('9', 13)\n"
+"""In place of the time at which a gate expires, which no longer matters: another worker passed it
+before."""
+
 PASS: Final = Script(
     COMMON,
+    TAKEN_OVER,
     """
 local function is_due(value, after)
   after = tonumber(after)
@@ -78,7 +83,8 @@ local function main()
     else
       if is_due(value, ARGV[at + 6]) and string.sub(value, 28, 43) ~= ARGV[at + 5] then
         set[n + 1] = ARGV[at]
-        set[n + 2] = string.sub(value, 1, 14) .. stamp .. ARGV[at + 5] .. string.sub(value, 44)
+        local state = string.sub(value, 1, 1)
+        set[n + 2] = state .. TAKEN_OVER .. stamp .. ARGV[at + 5] .. string.sub(value, 44)
         n = n + 2
         answers[i], seen[ARGV[at]] = string.byte(value) == 112 and 't' or 'd', true
       else
@@ -101,6 +107,7 @@ delayed."""
 
 RETURN: Final = Script(
     COMMON,
+    TAKEN_OVER,
     """
 local function main()
   local live, i = redis.call('HMGET', KEYS[2], unpack(fields_of(2, 4))), 0
@@ -111,7 +118,8 @@ local function main()
     if value and string.byte(value) == 111 then  -- open
       set[#set + 1] = ARGV[at]
       set[#set + 1] = string.sub(value, 1, 27) .. token .. string.sub(value, 44)
-    elseif value and string.sub(value, 28, 43) == token then
+    elseif value and string.sub(value, 28, 43) == token
+        and string.sub(value, 2, 14) ~= TAKEN_OVER then
       if string.byte(value) == 112 then  -- passed
         set[#set + 1] = ARGV[at]
         set[#set + 1] = 'o' .. string.sub(value, 2, 14) .. zeros .. string.sub(value, 28)
@@ -127,7 +135,8 @@ end
 """,
 )
 """Opens gates again that the tokens have passed, or closes them if the holder has meanwhile. An
-open gate remembers the token, because the request that passes it may still arrive."""
+open gate remembers the token, because the request that passes it may still arrive. A gate that was
+taken over stays passed, because the worker before may have called the provider."""
 
 FINISH: Final = Script(
     COMMON,

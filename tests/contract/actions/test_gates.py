@@ -421,6 +421,27 @@ async def test_a_passed_gate_is_taken_over_only_after_its_time(actions: ActionBa
     assert await finish(actions, queue, G0, second) is Finished.FINISHED
 
 
+@pytest.mark.parametrize("is_closing", [False, True], ids=["live", "closed"])
+async def test_a_gate_that_was_taken_over_is_not_opened_again(
+    actions: ActionBackend, is_closing: bool
+) -> None:
+    """The worker before may have called the provider."""
+    gates, queue = await holder(actions), actions.queue()
+    second, third = os.urandom(16), os.urandom(16)
+    await gates.register(LEASE, [job(G0)])
+    await pass_one(queue, G0)
+    if is_closing:
+        await gates.close_gates(LEASE, [G0])
+    await actions.server.pass_time(0.01)
+    await queue.pass_gates([request(G0, second, after=0)])
+    await queue.return_gates([(G0, second)])
+    assert await queue.pass_gates([request(G0, third)]) == [Passed.REFUSED_PASSED]
+    taken_over = Passed.TAKEN_OVER_CLOSED if is_closing else Passed.TAKEN_OVER
+    await actions.server.pass_time(0.01)
+    assert await queue.pass_gates([request(G0, third, after=0)]) == [taken_over]
+    assert await finish(actions, queue, G0, third) is Finished.FINISHED
+
+
 async def test_a_gate_is_not_called_again_after_it_was_closed(actions: ActionBackend) -> None:
     gates, queue, token = await holder(actions), actions.queue(), os.urandom(16)
     await gates.register(LEASE, [job(G0)])

@@ -74,6 +74,22 @@ GATE_GUARDS = (
         (GATES, MACHINE),
     ),
     Guard(
+        "gates: a gate that was taken over is not opened again",
+        "X3, X4",
+        (
+            Edit(
+                _WORKER, "        and string.sub(value, 2, 14) ~= TAKEN_OVER then\n", "      then\n"
+            ),
+            Edit(
+                _MEMORY_JOBS,
+                "            elif live.is_taken_over:\n"
+                "                continue  # the worker before may have called the provider\n",
+                "",
+            ),
+        ),
+        (GATES,),
+    ),
+    Guard(
         "gates: a gate that is returned after it was closed stays closed",
         "X2",
         (

@@ -65,6 +65,8 @@ class MemoryJobQueue:
                 continue
             if live.passed_at_ms is None:
                 live.token = token
+            elif live.is_taken_over:
+                continue  # the worker before may have called the provider
             elif live.token == token and live.is_closing:
                 self._actions.end(gate, GateStatus.CLOSED)
             elif live.token == token:
@@ -116,6 +118,7 @@ class MemoryJobQueue:
             answer = self._pass_open(request, gate, now)
         else:
             answer = _take_over(request, gate, now - gate.passed_at_ms)
+            gate.is_taken_over |= answer is not Passed.REFUSED_PASSED
         if answer in {Passed.PASSED, Passed.TAKEN_OVER, Passed.TAKEN_OVER_CLOSED}:
             gate.token, gate.passed_at_ms = request.token, now
         return answer

@@ -18,6 +18,7 @@ class LiveGate:
     entry_id: bytes
     expires_at_ms: int | None
     passed_at_ms: int | None = None
+    is_taken_over: bool = False
     is_closing: bool = False
     """Whether the holder has closed it after it was passed."""
     token: bytes | None = None
