@@ -1,5 +1,5 @@
--- The merges that moved a contact, an enrollment or a used event, each by when Redis received it (microseconds), in
--- order. An event counts for the enrollments that its contact had when Redis received it (E21).
+-- The merges that moved a contact, an enrollment or a used event, each by when Redis received it
+-- (microseconds), in order. An event counts for the enrollments that its contact had when Redis received it (E21).
 ALTER TABLE goald.forwards ADD COLUMN merges bigint[] NOT NULL DEFAULT '{}';
 ALTER TABLE goald.transfers ADD COLUMN merges bigint[] NOT NULL DEFAULT '{}';
 ALTER TABLE goald.workflow_enrollments ADD COLUMN merges bigint[];
