@@ -194,7 +194,7 @@ impl Matcher {
         options: EvaluateOptions<'_>,
     ) -> Result<Proposal, BufferError> {
         let mut evaluation = Evaluation::new(&self.index, self.rules, options);
-        let mut group = Vec::with_capacity(GROUP);
+        let (mut sources, mut events) = (ArrayVec::new(), Vec::with_capacity(GROUP));
         let mut bytes = 0;
         for (buffer, entries) in buffers.iter().enumerate() {
             for entry in BufferReader::new(entries)? {
@@ -203,14 +203,17 @@ impl Matcher {
                     continue;
                 }
                 bytes += entry.entry.event.len();
-                group.push((entry, decode(entry.entry.event, now_us)));
-                if group.len() == GROUP || bytes >= GROUP_BYTES {
-                    apply_group(&mut evaluation, &mut group);
+                sources.push(entry);
+                events.push(decode(entry.entry.event, now_us)); // not in a tuple, which is copied
+                if sources.is_full() || bytes >= GROUP_BYTES {
+                    apply_group(&mut evaluation, &sources, &events);
+                    sources.clear();
+                    events.clear();
                     bytes = 0;
                 }
             }
         }
-        apply_group(&mut evaluation, &mut group);
+        apply_group(&mut evaluation, &sources, &events);
         let mut proposal = evaluation.finish();
         proposal.generation = self.generation;
         proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
@@ -367,24 +370,26 @@ impl Matcher {
     }
 }
 
-type Decoded<'a> = (EntryRef<'a>, Result<Event<'a>, Reject>);
-
-/// Evaluates a group of events. The contacts of all of them are prefetched first.
-fn apply_group(evaluation: &mut Evaluation<'_>, group: &mut Vec<Decoded<'_>>) {
+/// Evaluates the entries of a group and their events. The contacts of all of them are prefetched
+/// first.
+fn apply_group(
+    evaluation: &mut Evaluation<'_>,
+    entries: &ArrayVec<EntryRef<'_>, GROUP>,
+    events: &[Result<Event<'_>, Reject>],
+) {
     let mut probes = ArrayVec::<_, GROUP>::new();
-    let probe = |(_, event): &Decoded<'_>| {
+    let probe = |event: &Result<Event<'_>, Reject>| {
         event
             .as_ref()
             .ok()
             .and_then(|event| evaluation.probe(event))
     };
-    probes.extend(group.iter().map(probe));
+    probes.extend(events.iter().map(probe));
     evaluation.prefetch(&probes);
-    for ((entry, event), probe) in group.iter().zip(probes) {
+    for ((entry, event), probe) in entries.iter().zip(events).zip(probes) {
         match event {
             Ok(event) => evaluation.apply_event(*entry, event, probe),
             Err(reject) => evaluation.reject(*entry, reject.to_string()),
         }
     }
-    group.clear();
 }

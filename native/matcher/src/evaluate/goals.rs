@@ -85,8 +85,9 @@ impl<'i> Evaluation<'i> {
         self.match_fact(entry, event, fact, at)
     }
 
-    /// The same for this fact of the event.
-    #[inline]
+    /// The same for this fact of the event. Inlined although lists of tags call it, too: a
+    /// separate call costs each event 10 ns.
+    #[inline(always)]
     pub(super) fn match_fact<'e, 'a>(
         &mut self,
         entry: EntryRef<'_>,
