@@ -6,6 +6,7 @@ use decode_support::{envelope, message_pack, with_data};
 use goald_matcher::buffer::{
     BufferError, BufferReader, BufferWriter, Entry, entry_id, parse_entry_id,
 };
+use goald_matcher::event::limits::FORWARDED_BYTES;
 use goald_matcher::route::{Packer, SLOTS, routing_key, slot_of};
 use proptest::prelude::*;
 use serde_json::json;
@@ -109,9 +110,17 @@ fn an_event_with_an_unreadable_key_is_rejected_with_the_reason() {
         let message = routing_key(bytes).unwrap_err().to_string();
         assert!(message.starts_with(expected), "{bytes:x?}: {message}");
     }
-    let large = [&b"{"[..], &[b' '; 262_144]].concat();
+}
+
+#[test]
+fn an_event_that_is_larger_than_one_passed_on_is_not_routed() {
+    let mut largest = with_data("contact.tag.added").to_string().into_bytes();
+    largest.resize(FORWARDED_BYTES, b' ');
     let table = [0; SLOTS];
-    let routed = Packer::new(&table, 90_000).push(b"1-0", &large);
+    let mut packer = Packer::new(&table, 90_000);
+    packer.push(b"1-0", &largest).unwrap();
+    largest.push(b' ');
+    let routed = packer.push(b"2-0", &largest);
     assert_eq!(
         routed.unwrap_err().to_string(),
         "the event is larger than 256 KiB"

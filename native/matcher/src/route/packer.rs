@@ -3,7 +3,7 @@
 use super::key::routing_key;
 use super::slot::{SLOTS, slot_of};
 use crate::buffer::{BufferWriter, parse_entry_id};
-use crate::event::limits::EVENT_BYTES;
+use crate::event::limits::FORWARDED_BYTES;
 use crate::event::reject::{Reason, Reject};
 
 /// A buffer for one shard.
@@ -39,7 +39,8 @@ impl<'t> Packer<'t> {
     /// Adds the entry with this id, `ms-seq`. Fails if the entry cannot be routed.
     pub fn push(&mut self, id: &[u8], event: &[u8]) -> Result<(), Reject> {
         let (ms, seq) = parse_entry_id(id).ok_or(Reject::new(Reason::BadEntryId))?;
-        if event.len() > EVENT_BYTES {
+        // The dead letter of an event that was passed on (E21) may be sent again.
+        if event.len() > FORWARDED_BYTES {
             return Err(Reject::new(Reason::TooLarge));
         }
         let (tenant, contact) = routing_key(event)?;
