@@ -270,6 +270,7 @@ class Matcher:
         ] = ...,
         only: Sequence[tuple[str, str, str]] | None = None,
         merges: Sequence[tuple[int, Sequence[int]]] = ...,
+        origins: Sequence[tuple[int, str, bool]] = ...,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -301,7 +302,8 @@ class Matcher:
 
         `merges` has, by the index of a buffer, the merges that moved its contacts after Redis
         received its events (`Proposal.forwarded`). Such an event counts for enrollments that were
-        moved by the same merges (E21).
+        moved by the same merges (E21). `origins` has (index of a buffer, merged contact, whether
+        its events go back to that contact) of the buffers that other shards passed on.
         """
     def apply(self, proposal: Proposal, effective: bytes) -> None:
         """Apply the committed effects of a proposal, or of a slice of one, to memory.
@@ -568,10 +570,11 @@ class Proposal:
         """For each of `merges`: (index of the buffer, entry id, event bytes), and (slot, buffer)
         with the event that asks for the enrollments in the slot of the contact that continues."""
     @property
-    def forwarded(self) -> list[tuple[int, int, bytes, list[int]]]:
-        """(index of the buffer, slot, buffer, merges) of the events whose contacts were merged into
-        others, as events of those contacts, in order. `merges` has when Redis received the merges
-        that moved their contacts after it received the events."""
+    def forwarded(self) -> list[tuple[int, int, bytes, list[int], str]]:
+        """(index of the buffer, slot, buffer, merges, merged contact) of the events whose contacts
+        were merged into others, as events of those contacts, in order. `merges` has when Redis received the merges
+        that moved their contacts after it received the events. The merged contact is the one that
+        it received them for; it is empty if the events go back to it."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

@@ -9,7 +9,8 @@ from tests.support.services.servers import Database
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.contact_rows import MemoryContactLookup
 from goald.adapters.memory.database import MemoryDatabase
-from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
+from goald.adapters.memory.store import MemoryShardStore
+from goald.adapters.memory.stream_leases import MemoryStreamLeases
 from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers

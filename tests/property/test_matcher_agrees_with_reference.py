@@ -28,7 +28,7 @@ from goald.domain.contacts.forwards import forward_key
 from goald.pipeline.shard import stored_facts
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import Origin, ShardBatch
 
 RECEIVED_MS = NOW_US // 1_000
 SECRET = "secret"
@@ -143,7 +143,7 @@ class Shard:
                 for tenant, contact, _, goal_type, reference, _ in proposal.reversals
             ]
             before = waiting
-            waiting = [(buffer, tuple(merges)) for _, _, buffer, merges in proposal.forwarded]
+            waiting = [(row[2], tuple(row[3])) for row in proposal.forwarded]
             waiting += [(buffer, before[at][1]) for at, _, _, buffer in proposal.deferred]
         if reload:
             # As after a commit whose outcome is unknown.
@@ -169,7 +169,7 @@ class Shard:
         old_tags: Mapping[tuple[str, str], list[int]] = MappingProxyType({}),
     ) -> _native.Proposal:
         batches = [
-            ShardBatch("s", 1, number, 0, buffer, merges=merges)
+            ShardBatch("s", 1, number, 0, buffer, origin=Origin(merges=merges))
             for number, (buffer, merges) in enumerate(buffers)
         ]
         share = self.share if only is None else 1 << 40

@@ -2,7 +2,7 @@
 //! RuntimeError instead of waiting.
 
 use goald_matcher::evaluate::{
-    EvaluateOptions, ExcludedEvent, KnownState, OldTags, Rules, StoredFacts,
+    EvaluateOptions, ExcludedEvent, KnownState, OldTags, Origin, Rules, StoredFacts,
 };
 use goald_matcher::executions::{
     self as core_executions, EngineRules, ExecutionKey, Grants, Options, TenantSettings,
@@ -132,7 +132,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None, merges = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None, merges = Vec::new(), origins = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -148,6 +148,7 @@ impl Matcher {
         ended: Vec<Ended>,
         only: Option<Vec<(String, String, String)>>,
         merges: Vec<(usize, Vec<i64>)>,
+        origins: Vec<(usize, String, bool)>,
     ) -> PyResult<Proposal> {
         let excluded = excluded
             .into_iter()
@@ -163,6 +164,7 @@ impl Matcher {
             .into_iter()
             .map(ended_answer)
             .collect::<PyResult<Vec<_>>>()?;
+        let origins: Vec<Origin> = origins.into_iter().map(origin).collect();
         let buffers = slices(&buffers);
         let options = EvaluateOptions {
             shares,
@@ -174,6 +176,7 @@ impl Matcher {
             ended: &ended,
             only: only.as_deref(),
             merges: &merges,
+            origins: &origins,
         };
         let proposal = py
             .detach(|| self.0.evaluate(&buffers, now_us, options))
@@ -346,6 +349,15 @@ type State = (
     Vec<(Option<String>, Option<String>)>,
     Vec<(Option<String>, String)>,
 );
+
+/// The origin of a buffer: its index, the merged contact, and whether its events go back.
+fn origin((buffer, contact, is_returned): (usize, String, bool)) -> Origin {
+    Origin {
+        buffer,
+        contact,
+        is_returned,
+    }
+}
 
 fn known_state((tenant_id, enrollment_id, tags, stages): State) -> KnownState {
     KnownState {

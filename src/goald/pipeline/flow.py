@@ -261,6 +261,7 @@ class ShardFlow:
         """Return what the events of a group would change. Memory does not change."""
         now_us, stored = self._context.clock.now_us(), self._committer
         group = self._admission.turns.without_suspended(group)
+        group = await self._transfers.with_returned(group)
         with self._context.metrics.stage_seconds.labels("evaluate").time():
             proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
             while proposal.forwarded and await self._transfers.forwards_changed():

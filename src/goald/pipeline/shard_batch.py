@@ -4,6 +4,17 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
+class Origin(NamedTuple):
+    """How events came to the shard of a contact that continues others (E21)."""
+
+    contact: str = ""
+    """The merged contact for which Redis received them, all of one tenant. Empty: Redis received
+    them for the contact that they name."""
+    merges: tuple[int, ...] = ()
+    """The merges that moved their contacts after Redis received the events, each by when Redis
+    received it, in order. Enrollments that did not move with them had another contact then."""
+
+
 class ShardBatch(NamedTuple):
     """Entries of one stream for one shard, with their position in the stream's sequence.
 
@@ -22,10 +33,8 @@ class ShardBatch(NamedTuple):
     """The batch may kill the shard, so the shard must process nothing else at the same time."""
     may_be_deferred: bool = False
     """The call need not wait for events of the batch that are deferred (D8)."""
-    forwarded: bool = False
-    """Another shard passed on the events, because their contacts were merged (E21)."""
-    merges: tuple[int, ...] = ()
-    """See `Forwarded`."""
+    origin: Origin | None = None
+    """If a consumer passed on the events, because contacts were merged (E21)."""
 
 
 class Forwarded(NamedTuple):
@@ -34,9 +43,7 @@ class Forwarded(NamedTuple):
     slot: int
     """Of all these contacts."""
     buffer: bytes
-    merges: tuple[int, ...] = ()
-    """The merges that moved their contacts after Redis received the events, each by when Redis
-    received it, in order. Enrollments that did not move with them had another contact then."""
+    origin: Origin = Origin()
 
 
 class Processed(NamedTuple):

@@ -144,6 +144,14 @@ class Transfer(NamedTuple):
     """The active enrollments have moved."""
 
 
+class PassedOn(NamedTuple):
+    """A merged contact, and the contact to which its events were passed on (E21)."""
+
+    tenant_id: TenantId
+    contact_id: ContactId
+    into_contact_id: ContactId
+
+
 RenameContact = Callable[[bytes, str], bytes]
 """Returns an event as an event of another contact. Raises ContentRefused if it cannot be read."""
 
@@ -256,6 +264,12 @@ class ShardStore(Protocol):
     async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
         """Return the forwards of contacts in these slots that changed after this number, and the
         number reached. Transactions in flight may have smaller numbers. Raises LeaseLost."""
+
+    async def ended_forwards(
+        self, lease: SlotLease, contacts: Collection[PassedOn]
+    ) -> set[PassedOn]:
+        """Return those of the merged contacts whose events do not count for the other contact any
+        more: it was deleted, or the two continue under different contacts. Raises LeaseLost."""
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         """Return the oldest merges into contacts of these slots whose enrollments have not all

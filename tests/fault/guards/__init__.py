@@ -13,9 +13,10 @@ from tests.fault.guards.erasure import ERASURE_GUARDS
 from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
-from tests.fault.guards.merge import MERGE_GUARDS
+from tests.fault.guards.merges import MERGE_GUARDS
 from tests.fault.guards.runs.after_end import AFTER_END_GUARDS
 from tests.fault.guards.runs.missed import MISSED_GUARDS
+from tests.fault.guards.runs.missed_rows import MISSED_ROW_GUARDS
 from tests.fault.guards.runs.use import USE_GUARDS
 from tests.fault.guards.source import SOURCE_GUARDS
 from tests.fault.guards.tenant import TENANT_GUARDS
@@ -234,6 +235,7 @@ GUARDS = (
     *ERASURE_GUARDS,
     *USE_GUARDS,
     *MISSED_GUARDS,
+    *MISSED_ROW_GUARDS,
     *AFTER_END_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,

@@ -12,7 +12,8 @@ from typing import Any
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
-from goald.adapters.memory.store import MemoryShardStore, MemoryStreamLeases
+from goald.adapters.memory.store import MemoryShardStore
+from goald.adapters.memory.stream_leases import MemoryStreamLeases
 from goald.adapters.memory.streams import (
     MemoryControlStream,
     MemoryEventHistory,

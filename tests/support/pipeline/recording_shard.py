@@ -16,7 +16,7 @@ from tests.support.pipeline.in_memory_pipeline import (
 from goald import _native
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
-from goald.adapters.memory.store import MemoryStreamLeases
+from goald.adapters.memory.stream_leases import MemoryStreamLeases
 from goald.adapters.redis import RedisEventHistory, RedisEventStream, RedisOutbound
 from goald.client import event
 from goald.domain.errors import ServiceUnavailable

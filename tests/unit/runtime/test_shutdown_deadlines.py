@@ -6,7 +6,7 @@ from tests.support.pipeline.in_memory_pipeline import DEADLINE_SECONDS, InMemory
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.memory.database import MemoryDatabase
-from goald.adapters.memory.store import MemoryStreamLeases
+from goald.adapters.memory.stream_leases import MemoryStreamLeases
 from goald.domain.leases import StreamLease
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.leadership.election import LeaderElection

@@ -263,6 +263,10 @@ impl Evaluation<'_> {
         if self.may_be_ahead(event, at) {
             self.turn.wait(&event.tenant);
         }
+        if !self.origins.is_empty() {
+            // The deletion may end the forward that brought a later event of the batch.
+            self.turn.hold(&event.tenant);
+        }
         self.deletions.add(event);
         self.proposal.deletions.push(Deletion {
             tenant_id: (*event.tenant).into(),

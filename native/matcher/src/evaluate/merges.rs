@@ -53,6 +53,7 @@ impl Evaluation<'_> {
             transfer: Forwarded {
                 buffer: entry.buffer,
                 slot: into_slot,
+                contact: Box::default(),
                 merges: Box::default(),
                 bytes: writer.finish(),
             },
@@ -82,7 +83,24 @@ impl Evaluation<'_> {
         let later = target.merges.iter().filter(|merge| **merge > last);
         let merges = earlier.iter().chain(later).copied().collect();
         let slot = slot_of(&event.tenant, &target.contact);
-        self.forwarded.push(entry, slot, merges, &bytes);
+        let contact = self.origins.contact(entry.buffer);
+        let contact = contact.unwrap_or(&event.contact);
+        self.forwarded.push(entry, slot, merges, contact, &bytes);
         true
+    }
+
+    /// Passes an event back to the merged contact that it named, because its contact does not
+    /// continue that one any more. It is as if it had not been passed on.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn give_back(&mut self, entry: EntryRef<'_>, event: &Event<'_>, contact: &str) {
+        self.turn.spend(turn::ROW);
+        match with_contact(entry.entry.event, contact) {
+            Ok(bytes) => {
+                let slot = slot_of(&event.tenant, contact);
+                self.forwarded.push(entry, slot, Box::default(), "", &bytes);
+            }
+            Err(reject) => self.dead_letter(entry, reject.to_string()),
+        }
     }
 }

@@ -28,6 +28,7 @@ use self::stored::ended::EndedRuns;
 use self::stored::known_contacts::{self, KnownContacts};
 use self::stored::later_merges::LaterMerges;
 use self::stored::missed::Missed;
+use self::stored::origins::Origins;
 use self::stored::repeats::{FullContacts, Repeats};
 use self::stored::used_events::UsedEvents;
 use self::turn::Turn;
@@ -42,6 +43,7 @@ pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events, run_events};
 pub use self::stored::ended::{EndedAnswer, WatchedRun};
 pub use self::stored::known_contacts::{KnownState, OldTags};
+pub use self::stored::origins::Origin;
 pub use self::stored::used_events::ExcludedEvent;
 pub use self::turn::EvaluateOptions;
 
@@ -125,6 +127,7 @@ pub struct Evaluation<'i> {
     known: KnownContacts<'i>,
     missed: Missed<'i>,
     later_merges: LaterMerges<'i>,
+    origins: Origins<'i>,
     ended: EndedRuns<'i>,
     forwarded: ForwardedEvents,
     counts: [usize; TYPES.len()],
@@ -145,6 +148,7 @@ impl<'i> Evaluation<'i> {
             known: KnownContacts::new(options.old_tags, options.states),
             missed: Missed::new(options.only),
             later_merges: LaterMerges::new(options.merges),
+            origins: Origins::new(options.origins),
             ended: EndedRuns::new(options.ended),
             forwarded: ForwardedEvents::default(),
             counts: [0; TYPES.len()],
@@ -250,6 +254,10 @@ impl<'i> Evaluation<'i> {
     /// Whether all effects of the event are proposed.
     #[inline]
     fn evaluate(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) -> bool {
+        if let Some(contact) = self.origins.returned_to(entry.buffer) {
+            self.give_back(entry, event, contact);
+            return true;
+        }
         let fact = GoalFact::of(event, self.rules.clock_skew_us);
         let keeps = !self.missed.is_replay()
             && (probe.is_some_and(|probe| self.keeps_contact(probe, fact))

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::stored::ended::EndedAnswer;
 use super::stored::known_contacts::{KnownState, OldTags};
+use super::stored::origins::Origin;
 use super::stored::used_events::ExcludedEvent;
 use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
@@ -50,6 +51,8 @@ pub struct EvaluateOptions<'t> {
     /// By the index of a buffer: the merges that moved its contacts after its events, each by when
     /// Redis received it, in order (E21). Other buffers have none.
     pub merges: &'t [(usize, Vec<i64>)],
+    /// The buffers that other shards passed on.
+    pub origins: &'t [Origin],
 }
 
 /// The work of one call.

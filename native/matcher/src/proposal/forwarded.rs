@@ -7,28 +7,46 @@ use super::effect::EntryRef;
 use super::rows::Forwarded;
 use crate::buffer::BufferWriter;
 
+/// The buffer and slot of events, and the merges that followed them.
+type Place = (usize, u8, Reverse<usize>, Box<[i64]>);
+
 /// The events for other contacts, in order: by buffer, by slot, and by the merges that followed them.
-/// Later events of a contact have fewer of these, so they come later.
+/// Later events of a contact have fewer of these, so they come later. Each place has a row for each
+/// sequence of events of one merged contact.
 #[derive(Debug, Default)]
-pub struct ForwardedEvents(BTreeMap<(usize, u8, Reverse<usize>, Box<[i64]>), BufferWriter>);
+pub struct ForwardedEvents(BTreeMap<Place, Vec<(Box<str>, BufferWriter)>>);
 
 impl ForwardedEvents {
-    /// Adds an event of this slot, in the place of `entry`. `merges`: see `Forwarded`.
-    pub fn push(&mut self, entry: EntryRef<'_>, slot: u8, merges: Box<[i64]>, event: &[u8]) {
-        let key = (entry.buffer, slot, Reverse(merges.len()), merges);
-        let writer = self.0.entry(key).or_default();
-        writer.push(entry.entry.ms, entry.entry.seq, event);
+    /// Adds an event of this slot, in the place of `entry`. `merges` and `contact`: see `Forwarded`.
+    pub fn push(
+        &mut self,
+        entry: EntryRef<'_>,
+        slot: u8,
+        merges: Box<[i64]>,
+        contact: &str,
+        event: &[u8],
+    ) {
+        let place = (entry.buffer, slot, Reverse(merges.len()), merges);
+        let rows = self.0.entry(place).or_default();
+        if rows.last().is_none_or(|(last, _)| **last != *contact) {
+            rows.push((contact.into(), BufferWriter::new()));
+        }
+        if let Some((_, writer)) = rows.last_mut() {
+            writer.push(entry.entry.ms, entry.entry.seq, event);
+        }
     }
 
-    /// One row for each buffer, slot and list of merges.
     pub fn finish(self) -> Vec<Forwarded> {
-        let rows = self.0.into_iter();
-        rows.map(|((buffer, slot, _, merges), writer)| Forwarded {
-            buffer,
-            slot,
-            merges,
-            bytes: writer.finish(),
-        })
-        .collect()
+        let places = self.0.into_iter();
+        let rows = places.flat_map(|((buffer, slot, _, merges), rows)| {
+            rows.into_iter().map(move |(contact, writer)| Forwarded {
+                buffer,
+                slot,
+                contact,
+                merges: merges.clone(),
+                bytes: writer.finish(),
+            })
+        });
+        rows.collect()
     }
 }

@@ -197,6 +197,8 @@ pub struct Forwarded {
     /// The index of their buffer.
     pub buffer: usize,
     pub slot: u8,
+    /// The merged contact for which Redis received them. Empty if it received them for their contact.
+    pub contact: Box<str>,
     /// The merges that moved their contacts after these events, each by when Redis received it.
     pub merges: Box<[i64]>,
     /// A buffer with these events, in order.

@@ -3,7 +3,7 @@
 use super::evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
 use goald_matcher::buffer::{BufferReader, BufferWriter};
 use goald_matcher::decode::decode;
-use goald_matcher::evaluate::{EvaluateOptions, Rules};
+use goald_matcher::evaluate::{EvaluateOptions, Origin, Rules};
 use goald_matcher::event::limits::{EVENT_BYTES, ID_BYTES};
 use goald_matcher::ids::derived::forward_key;
 use goald_matcher::matcher::{Matcher, Target};
@@ -202,6 +202,70 @@ fn a_run_that_starts_late_moved_with_the_merges_since() {
     };
     let proposal = matcher.evaluate(&buffers, NOW_US, options).unwrap();
     assert!(proposal.exits.is_empty(), "an event of the other contact");
+}
+
+/// The origin of the first buffer: events of `ann`.
+fn of_ann(is_returned: bool) -> Origin {
+    Origin {
+        buffer: 0,
+        contact: "ann".to_owned(),
+        is_returned,
+    }
+}
+
+#[test]
+fn a_deletion_lets_the_events_behind_it_wait_if_others_were_passed_on() {
+    let buffer = buffer(&[
+        event("contact.deleted", "bea", 1, json!({})),
+        tagged("t", "bea", 2),
+    ]);
+    for (origins, waiting) in [(&[of_ann(false)][..], 1), (&[], 0)] {
+        let options = EvaluateOptions {
+            origins,
+            ..EvaluateOptions::default()
+        };
+        let proposal = matcher().evaluate(&[&buffer], NOW_US, options).unwrap();
+        assert_eq!(proposal.deletions.len(), 1);
+        assert_eq!(proposal.deferred.len(), waiting);
+    }
+}
+
+#[test]
+fn an_event_goes_back_to_the_merged_contact_that_it_named() {
+    let sent = received(1, &tagged("t", "bea", 2));
+    let options = EvaluateOptions {
+        merges: &[(0, vec![3_000])],
+        origins: &[of_ann(true)],
+        ..EvaluateOptions::default()
+    };
+    let proposal = matcher().evaluate(&[&sent], NOW_US, options).unwrap();
+    let [back] = &proposal.forwarded[..] else {
+        panic!("it is passed on once");
+    };
+    assert_eq!((back.slot, &*back.contact), (slot_of("acme", "ann"), ""));
+    assert!(back.merges.is_empty(), "as if it had not been passed on");
+    assert_eq!(back.bytes, received(1, &tagged("t", "ann", 2)));
+}
+
+#[test]
+fn events_are_passed_on_with_the_contact_for_which_they_were_received() {
+    let mut matcher = matcher();
+    for contact in ["ann", "bob"] {
+        forward(&mut matcher, contact, Some("bea"));
+    }
+    forward(&mut matcher, "bea", Some("cleo"));
+    let order = ["ann", "bob", "bob", "ann"];
+    let proposal = evaluate(&matcher, &order.map(|contact| tagged("t", contact, 2)));
+    let passed_on = proposal.forwarded.iter();
+    let origins: Vec<&str> = passed_on.map(|each| &*each.contact).collect();
+    assert_eq!(origins, ["ann", "bob", "ann"], "in their order");
+    let options = EvaluateOptions {
+        origins: &[of_ann(false)],
+        ..EvaluateOptions::default()
+    };
+    let again = matcher.evaluate(&[&proposal.forwarded[0].bytes], NOW_US, options);
+    let again = again.unwrap();
+    assert_eq!(&*again.forwarded[0].contact, "ann", "not bea");
 }
 
 #[test]

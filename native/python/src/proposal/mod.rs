@@ -93,7 +93,7 @@ type MergeSource<'py> = (
     u8,
     Bound<'py, PyBytes>,
 );
-type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>, Vec<i64>);
+type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>, Vec<i64>, String);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String, i64, i64);
 type EndedCheck = (String, String, String, String);
@@ -360,7 +360,13 @@ impl Proposal {
     fn forwarded<'py>(&self, py: Python<'py>) -> Vec<Forwarded<'py>> {
         let row = |row: &goald_matcher::proposal::Forwarded| {
             let events = PyBytes::new(py, &row.bytes);
-            (row.buffer, row.slot, events, row.merges.to_vec())
+            (
+                row.buffer,
+                row.slot,
+                events,
+                row.merges.to_vec(),
+                row.contact.to_string(),
+            )
         };
         self.if_last(|core| core.forwarded.iter().map(row).collect())
     }

@@ -3,7 +3,7 @@
 For unit tests and dry runs. The state is lost when the process ends.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from uuid import uuid4
 
 from goald.adapters.memory import missed
@@ -27,7 +27,7 @@ from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.errors import ContentRefused, LeaseLost
 from goald.domain.ids import ContactId, TenantId
-from goald.domain.leases import SlotLease, StreamLease, TakeoverPolicy, always_take_over
+from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.records.erasure import PSEUDONYM_PREFIX, Tombstone, contact_of_row
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
@@ -51,6 +51,7 @@ from goald.ports.shard_store import (
     Excluded,
     MissedPage,
     MissedPosition,
+    PassedOn,
     RenameContact,
     RunEnd,
     Transfer,
@@ -186,6 +187,12 @@ class MemoryShardStore:
     async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
         self._require(lease)
         return merges.changed(self._tables, lease.slots, after)
+
+    async def ended_forwards(
+        self, lease: SlotLease, contacts: Collection[PassedOn]
+    ) -> set[PassedOn]:
+        self._require(lease)
+        return merges.ended(self._tables, contacts)
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         self._require(lease)
@@ -415,40 +422,6 @@ class MemoryShardStore:
         tombstone = Tombstone(max(before.deleted_at, at), pseudonym)
         self._tables.deleted[tenant, contact] = tombstone
         return pseudonym
-
-
-class MemoryStreamLeases:
-    """`ports.StreamLeases` over tables that several may share."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._tables = database
-
-    async def acquire(
-        self,
-        stream: str,
-        holder: str,
-        takeover_policy: TakeoverPolicy = always_take_over,
-        above: int = 0,
-    ) -> StreamLease:
-        leases = self._tables.stream_leases
-        current = [lease for lease in leases.values() if lease.stream == stream]
-        self._tables.require_free(current, takeover_policy)
-        for replaced in current:
-            del leases[replaced.epoch]
-        lease = StreamLease(stream, self._tables.next_epoch(above), holder)
-        leases[lease.epoch] = lease
-        return lease
-
-    async def renew(self, lease: StreamLease) -> None:
-        if lease.epoch not in self._tables.stream_leases:
-            raise LeaseLost(f"epoch {lease.epoch} no longer holds {lease.stream}")
-        self._tables.renew(lease.epoch)
-
-    async def release(self, lease: StreamLease) -> None:
-        self._tables.stream_leases.pop(lease.epoch, None)
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def _overlap(first: SlotRange, second: SlotRange) -> bool:

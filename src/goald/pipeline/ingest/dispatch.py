@@ -11,7 +11,7 @@ from goald.pipeline.context import ConsumerContext
 from goald.pipeline.ingest.outstanding import Outstanding, QueuedBatch
 from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.poison.delivery_attempts import MAX_ATTEMPTS
-from goald.pipeline.shard_batch import Forwarded, Processed, Shard
+from goald.pipeline.shard_batch import Forwarded, Origin, Processed, Shard
 from goald.pipeline.stall_detector import STALL_SECONDS
 from goald.settings import DispatchSettings
 
@@ -88,21 +88,14 @@ class ShardDispatcher:
         )
 
     def put(
-        self,
-        stream: str,
-        epoch: int,
-        buffer: bytes,
-        *,
-        forwarded: bool = False,
-        merges: tuple[int, ...] = (),
+        self, stream: str, epoch: int, buffer: bytes, origin: Origin | None = None
     ) -> "asyncio.Future[Sequence[Forwarded]]":
         """Queue a buffer; the future is done when the shard has processed it, with the events to
-        pass on (E21). Does not wait. `forwarded`: another shard passed it on. `merges`: see
-        `Forwarded`.
+        pass on (E21). Does not wait. `origin`: see `ShardBatch`.
 
         The caller bounds how much is queued.
         """
-        batch = self._outstanding.add(stream, epoch, buffer, forwarded=forwarded, merges=merges)
+        batch = self._outstanding.add(stream, epoch, buffer, origin)
         self._queue.append(batch)
         self._wake.set()
         return batch.processed

@@ -4,7 +4,7 @@
 A shard answers with these events instead of processing them. They go from shard to shard, as far as
 contacts were merged again, and a batch is acknowledged when the last has processed them. Nothing
 else stores them: if a consumer or a shard dies, the events are read or sent again, and forwarded
-again.
+again. If a contact is deleted while events are on their way to it, its shard passes them back.
 
 The event that asks a shard for the enrollments of a merged contact is forwarded the same way.
 When enrollments have moved or started under the other id, the events that the other contact
@@ -82,9 +82,7 @@ class Forwarder:
     def _put(self, events: Forwarded) -> "asyncio.Future[Sequence[Forwarded]]":
         route = self._route
         dispatcher = route.dispatchers[self._shards[events.slot]]
-        return dispatcher.put(
-            route.stream, route.epoch, events.buffer, forwarded=True, merges=events.merges
-        )
+        return dispatcher.put(route.stream, route.epoch, events.buffer, events.origin)
 
 
 def _moved(events: Forwarded, dispatched: Mapping[str, bytes]) -> list[Moved]:

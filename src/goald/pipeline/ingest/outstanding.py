@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from goald.pipeline.poison.delivery_attempts import MAX_SHARED_ATTEMPTS, split
-from goald.pipeline.shard_batch import Forwarded, ShardBatch
+from goald.pipeline.shard_batch import Forwarded, Origin, ShardBatch
 
 
 @dataclass(eq=False, slots=True)
@@ -20,10 +20,8 @@ class QueuedBatch:
     buffer: bytes
     processed: "asyncio.Future[Sequence[Forwarded]]"
     """With the events to pass on."""
-    forwarded: bool = False
-    """Another shard passed on the events (E21)."""
-    merges: tuple[int, ...] = ()
-    """See `Forwarded`."""
+    origin: Origin | None = None
+    """See `ShardBatch`."""
     attempts: int = 0
     """How often the shard died while it had this batch."""
 
@@ -40,20 +38,14 @@ class Outstanding:
         self._streams: dict[str, deque[QueuedBatch]] = {}
 
     def add(
-        self,
-        stream: str,
-        epoch: int,
-        buffer: bytes,
-        *,
-        forwarded: bool = False,
-        merges: tuple[int, ...] = (),
+        self, stream: str, epoch: int, buffer: bytes, origin: Origin | None = None
     ) -> QueuedBatch:
         """Give a new batch the next sequence number of its stream and epoch."""
         numbers = self._numbers.setdefault((stream, epoch), count())
         processed: asyncio.Future[Sequence[Forwarded]]
         processed = asyncio.get_running_loop().create_future()
         number = next(numbers)
-        batch = QueuedBatch(stream, epoch, number, buffer, processed, forwarded, merges)
+        batch = QueuedBatch(stream, epoch, number, buffer, processed, origin)
         self._streams.setdefault(stream, deque()).append(batch)
         return batch
 
@@ -69,8 +61,7 @@ class Outstanding:
             batch.buffer,
             batch.is_exclusive,
             may_be_deferred,
-            batch.forwarded,
-            batch.merges,
+            batch.origin,
         )
 
     def complete(self, batch: QueuedBatch, forwarded: Sequence[Forwarded] = ()) -> None:
@@ -147,7 +138,7 @@ def _pieces(batch: QueuedBatch, buffers: list[bytes]) -> list[QueuedBatch]:
     pieces = [
         QueuedBatch(
             batch.stream, batch.epoch, batch.sequence, buffer, loop.create_future(),
-            batch.forwarded, batch.merges, batch.attempts,
+            batch.origin, batch.attempts,
         )
         for buffer in buffers
     ]  # fmt: skip

@@ -78,7 +78,7 @@ class Admission:
     ) -> "asyncio.Future[None]":
         """See `Turns.put`. Batches behind forwarded events do not wait for them: the order of
         events that name different contacts is not kept (E21)."""
-        if not batch.forwarded:
+        if batch.origin is None:
             return self.turns.put(batch, processed)
 
         async def put_when_adopted() -> None:

@@ -155,6 +155,7 @@ class Evaluator:
             ended=ended,
             only=group.only,
             merges=group.merges,
+            origins=group.origins,
         )
 
     def ended_to_load(self, now_us: int) -> tuple[int, int] | None:
@@ -165,6 +166,13 @@ class Evaluator:
         """Add the ends of enrollments: all of those before a time, back to another."""
         rows = [(end.tenant_id, end.contact_id, end.ended_at) for end in ends]
         self._matcher.add_ended(rows, before, first, now_us)
+
+    def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
+        """Return the contacts of the events of these buffers."""
+        return [
+            (TenantId(tenant), ContactId(contact))
+            for tenant, contact in self._matcher.contacts_of(buffers)
+        ]
 
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""

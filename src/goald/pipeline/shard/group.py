@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from goald import _native
-from goald.pipeline.shard_batch import Forwarded, ShardBatch
+from goald.pipeline.shard_batch import Forwarded, Origin, ShardBatch
 from goald.ports.change import Committed
 from goald.ports.outbound import DeadLetter
 
@@ -88,6 +88,9 @@ class Group:
     (E19). None: every event is judged for all."""
     old_tags: Mapping[tuple[str, str], Sequence[int]] = field(default_factory=dict)
     """Of missed events, by tenant and event key (`MissedEvent.old_tags`)."""
+    returned: frozenset[int] = frozenset()
+    """The indexes of batches that were passed on and go back, because their contacts do not
+    continue the merged contacts any more (E21)."""
 
     @property
     def buffers(self) -> list[bytes]:
@@ -95,8 +98,19 @@ class Group:
 
     @property
     def merges(self) -> list[tuple[int, tuple[int, ...]]]:
-        """Of the batches that have any, by their index (`Forwarded.merges`)."""
-        return [(number, each.merges) for number, each in enumerate(self.batches) if each.merges]
+        """Of the batches that have any, by their index (`Origin.merges`)."""
+        origins = enumerate(each.origin for each in self.batches)
+        return [(number, of.merges) for number, of in origins if of is not None and of.merges]
+
+    @property
+    def origins(self) -> list[tuple[int, str, bool]]:
+        """(index of a batch, merged contact, whether its events go back) of those passed on."""
+        origins = enumerate(each.origin for each in self.batches)
+        return [
+            (number, of.contact, number in self.returned)
+            for number, of in origins
+            if of is not None and of.contact
+        ]
 
     def rejected(self, proposal: _native.Proposal, committed: Committed) -> list[DeadLetter]:
         """Return the dead letters of one slice: what the evaluation rejected, and the events
@@ -117,8 +131,9 @@ class Group:
             return
         for batch, slot, buffer in _transfers(proposal, committed):
             self.completions[batch].forward(Forwarded(slot, buffer))
-        for batch, slot, buffer, merges in proposal.forwarded:
-            self.completions[batch].forward(Forwarded(slot, buffer, tuple(merges)))
+        for batch, slot, buffer, merges, contact in proposal.forwarded:
+            origin = Origin(contact, tuple(merges))
+            self.completions[batch].forward(Forwarded(slot, buffer, origin))
 
     def deferred(self, proposal: _native.Proposal) -> list[DeferredEvents]:
         """Return the events that the evaluation deferred, those of one tenant in order. Each

@@ -12,6 +12,7 @@ enrollments stay where they are, in no shard.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -23,9 +24,10 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.change import Committed
-from goald.ports.shard_store import ShardStore, Transfer
+from goald.ports.shard_store import PassedOn, ShardStore, Transfer
 
 CHECK_SECONDS = 5.0
 NEXT_PAGE_SECONDS = 0.05
@@ -113,6 +115,22 @@ class Transfers:
         forwarded must be evaluated again. The caller holds `Evaluator.groups`."""
         load = partial(self._evaluator.load_forwards, self._lease)
         return await self._context.retry("Postgres: load", "forwards", load)
+
+    async def with_returned(self, group: Group) -> Group:
+        """Return a group in which events go back to the merged contacts for which they were
+        received, if they were passed on before a deletion of the contact that continued these.
+        A deletion in the group defers the events behind it. The caller holds `Evaluator.groups`,
+        so no other can be committed."""
+        passed_on: dict[int, PassedOn] = {}
+        for number, contact, _ in group.origins:
+            ((tenant, into),) = self._evaluator.contacts_of([group.batches[number].buffer])
+            passed_on[number] = PassedOn(tenant, ContactId(contact), into)
+        if not passed_on:
+            return group
+        find = partial(self._store.ended_forwards, self._lease, set(passed_on.values()))
+        ended = await self._context.retry("Postgres: load", "forwards", find)
+        numbers = (number for number, each in passed_on.items() if each in ended)
+        return replace(group, returned=frozenset(numbers))
 
     async def run(self) -> None:
         """Adopt merges when that is requested, and those that no event requests. Run until

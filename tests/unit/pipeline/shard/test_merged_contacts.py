@@ -6,7 +6,10 @@ import json
 from tests.support.pipeline.changes import change, goal_id
 from tests.support.pipeline.in_memory_pipeline import READ, STREAM, InMemoryPipeline
 
+from goald.adapters.memory.merging.merges import end_forwards
 from goald.client import event
+from goald.domain.fail_points import FailPoint
+from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import ContactMerge
 
@@ -256,3 +259,32 @@ async def test_a_merge_that_postgres_refuses_holds_up_no_other() -> None:
     async with pipeline.running():
         await pipeline.tag(contact="bea")
         await pipeline.until(lambda: pipeline.exits == ["e-2", "e-1"])
+
+
+async def test_an_event_that_was_passed_on_before_a_deletion_goes_back() -> None:
+    """The deletion of the other contact is committed while the event is on its way. It is of the
+    new life of the merged contact."""
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+
+    async with pipeline.running():
+        await merge(pipeline)
+        await pipeline.all_acknowledged()
+    at = pipeline.clock.now_us()
+    await asyncio.sleep(0.01)
+
+    def delete_bea(point: FailPoint) -> None:
+        if point is FailPoint.FORWARDED and ("acme", "bea") not in pipeline.database.deleted:
+            pipeline.database.deleted["acme", "bea"] = Tombstone(at, "erased:bea")
+            end_forwards(pipeline.database, "acme", "bea", at)
+
+    pipeline.fail_point = delete_bea
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        await pipeline.tag(contact="ann")
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+        await pipeline.all_acknowledged()
+    assert pipeline.database.enrollments["acme", "e-1"].contact_id == "ann"
+    (exit_,) = pipeline.published("goald:exits")
+    assert exit_["data"]["contact_id"] == "ann"
+    assert pipeline.dead_letters == []

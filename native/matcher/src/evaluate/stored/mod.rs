@@ -4,5 +4,6 @@ pub mod ended;
 pub mod known_contacts;
 pub mod later_merges;
 pub mod missed;
+pub mod origins;
 pub mod repeats;
 pub mod used_events;

@@ -1,6 +1,6 @@
 """Merged contacts (E21), over the tables in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, StoredForward, StoredTransfer, began_at
 from goald.domain.contacts.continuing import continue_contact
@@ -18,7 +18,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import Change, ContactMerge, MergeOutcome
-from goald.ports.shard_store import RenameContact, Transfer
+from goald.ports.shard_store import PassedOn, RenameContact, Transfer
 
 KEY_OF_FORWARDS = "memory"
 RETRY_SECONDS = 300.0
@@ -107,6 +107,16 @@ def end_forwards(tables: MemoryDatabase, tenant: str, contact: str, deleted_at: 
     for each in forwards_to(tables, tenant, contact):
         if each.merged_at <= deleted_at:
             each.target, each.number, each.deleted_at = None, tables.next_number(), deleted_at
+
+
+def ended(tables: MemoryDatabase, contacts: Collection[PassedOn]) -> set[PassedOn]:
+    """See `ShardStore.ended_forwards`."""
+    return {
+        each
+        for each in contacts
+        if (end := end_of(tables, each.tenant_id, each.contact_id)) == each.contact_id
+        or end != end_of(tables, each.tenant_id, each.into_contact_id)
+    }
 
 
 def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Sequence[Forward], int]:

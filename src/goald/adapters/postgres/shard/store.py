@@ -6,7 +6,7 @@ configuration and the outbox; and one for renewals, so that a slow statement nev
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ from goald.ports.shard_store import (
     Excluded,
     MissedPage,
     MissedPosition,
+    PassedOn,
     RenameContact,
     RunEnd,
     Transfer,
@@ -226,6 +227,13 @@ class PostgresShardStore:
         async with self._writer.transaction(lease.slots) as connection:
             await _require(connection, statements.HOLD_LEASE, lease)
             return await forwards.changed(connection, lease.slots, after, self._tombstones)
+
+    async def ended_forwards(
+        self, lease: SlotLease, contacts: Collection[PassedOn]
+    ) -> set[PassedOn]:
+        async with self._writer.transaction(lease.slots) as connection:
+            await _require(connection, statements.READ_LEASE, lease)
+            return await forwards.ended(connection, contacts)
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         async with self._writer.transaction(lease.slots) as connection:

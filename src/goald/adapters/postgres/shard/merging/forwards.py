@@ -1,12 +1,13 @@
 """The forwards of merged contacts (E21)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from goald.adapters.postgres.shard.erasure import Tombstones
-from goald.domain.contacts.forwards import Forward
+from goald.domain.contacts.forwards import Forward, forward_key
 from goald.domain.slots import SlotRange
 from goald.ports.change import Deletion
+from goald.ports.shard_store import PassedOn
 
 READ_KEY = "SELECT secret FROM goald.forward_secret"
 
@@ -14,6 +15,16 @@ CHANGED = """
 SELECT tenant_id, key::text, into_contact_id, merges, number FROM goald.forwards
 WHERE number > $1 AND slot BETWEEN $2 AND $3 ORDER BY number
 """
+
+ENDED = """
+SELECT n.place - 1
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    WITH ORDINALITY AS n (tenant_id, key, into_contact_id, into_key, place)
+LEFT JOIN goald.forwards f ON f.tenant_id = n.tenant_id AND f.key = n.key::uuid
+LEFT JOIN goald.forwards i ON i.tenant_id = n.tenant_id AND i.key = n.into_key::uuid
+WHERE f.into_contact_id IS DISTINCT FROM coalesce(i.into_contact_id, n.into_contact_id)
+"""
+"""The places of those that do not lead to the end of the same chain: a forward leads to the end."""
 
 END = """
 UPDATE goald.forwards f
@@ -55,6 +66,20 @@ async def secret(connection: Any) -> str:
     """See `ShardStore.forward_secret`."""
     found: str = await connection.fetchval(READ_KEY)
     return found
+
+
+async def ended(connection: Any, contacts: Collection[PassedOn]) -> set[PassedOn]:
+    """See `ShardStore.ended_forwards`. The transaction of the caller holds the lease of the slots
+    of the contacts that continue, whose deletions end forwards."""
+    of, key_secret = list(contacts), await secret(connection)
+    rows = await connection.fetch(
+        ENDED,
+        [each.tenant_id for each in of],
+        [forward_key(key_secret, each.tenant_id, each.contact_id) for each in of],
+        [each.into_contact_id for each in of],
+        [forward_key(key_secret, each.tenant_id, each.into_contact_id) for each in of],
+    )
+    return {of[place] for (place,) in rows}
 
 
 async def end(connection: Any, deletions: Sequence[Deletion]) -> None:

@@ -1,0 +1,126 @@
+"""The guards of transfers (E21), and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+MERGES = "tests/contract/shard_store/test_shard_store_merges.py"
+TRANSFERS = "tests/contract/shard_store/test_shard_store_transfers.py"
+FLOW = "tests/unit/pipeline/shard/test_merged_contacts.py"
+_TRANSFERS = "src/goald/adapters/postgres/shard/merging/transfers.py"
+
+TRANSFER_GUARDS = (
+    Guard(
+        "merges: a shard moves enrollments only under its lease",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/store.py",
+                "                await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "                yield connection\n",
+                "                yield connection\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: used events move",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:\n",
+                "PAGE_ROWS:\n",
+            ),
+        ),
+        (MERGES,),
+    ),
+    Guard(
+        "merges: missed events move with the runs that missed them",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "        while rows := await self._connection.fetch(MISSED, ",
+                "        while rows := () and (",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: missed events are judged by no shard while their runs move",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/missed.py",
+                "      AND t.created_at >= r.missed_at) {where}\n",
+                "      AND false) {where}\n",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: a transfer that Postgres refuses waits, and the others continue",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "    except ContentRefused as refused:\n",
+                "    except ZeroDivisionError as refused:\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a refused transfer is tried again after some minutes",
+        "E21",
+        (Edit(_TRANSFERS, " AND coalesce(t.retry_at <= now(), true)", ""),),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: rows that Postgres refuses do not count as an unavailable server",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/shard/store.py",
+                "raise content_error(error.__cause__) or error from error.__cause__\n",
+                "raise\n",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: enrollments move in pages",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "    if len(ids) == PAGE_ROWS or await",
+                "    if await",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: refused transfers are counted apart from those that wait",
+        "E21",
+        (
+            Edit(
+                "src/goald/adapters/postgres/pending_transfers.py",
+                "SELECT count(*) FILTER (WHERE refused_at IS NULL),\n",
+                "SELECT count(*),\n",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
+    Guard(
+        "merges: doctor warns of refused transfers",
+        "E21",
+        (
+            Edit(
+                "src/goald/runtime/doctor/transfers.py",
+                "    if pending.refused:\n",
+                "    if pending.refused < 0:\n",
+            ),
+        ),
+        ("tests/unit/runtime/test_merged_contacts_report.py",),
+    ),
+)
