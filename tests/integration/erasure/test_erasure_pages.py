@@ -12,7 +12,7 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 from tests.support.services.servers import Database
 
 from goald._native import with_contact
-from goald.adapters.postgres import PostgresShardStore
+from goald.adapters.postgres import PostgresShardStore, erasure_pages
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.records.contacts import PostgresContacts
@@ -22,6 +22,8 @@ from goald.domain.leases import SlotLease
 from goald.domain.records.erasure import ErasurePage, Subject
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import ContactMerge, MissedEvent, MissedRun
+from goald.ports.configuration import WorkflowKey
+from goald.ports.shard_store import FIRST_MISSED
 
 ALL = SlotRange(0, 255)
 DEADLINE = 30
@@ -177,6 +179,35 @@ async def test_contact_is_not_forgotten_while_a_commit_has_locked_a_missed_event
     assert (await service.erasures.pending()).in_tables == 1
     await service.rewrite_all()
     assert await service.remaining() == 0
+
+
+async def test_event_that_a_new_life_misses_during_a_page_is_not_erased(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An enrollment of the first life has missed the same event. The page waits after its snapshot."""
+    await miss(service, 1)
+    await service.commit(deleted=True)
+    await service.commit(Effect("new", enrolled_at=NOON + 3 * SECOND))
+    end = f"LIMIT {erasure_pages.PAGE_ROWS} FOR UPDATE"
+    wait = "AND (SELECT pg_advisory_xact_lock(21) IS NOT NULL)"
+    lock = erasure_pages.LOCK_MISSED_EVENTS
+    assert end in lock
+    monkeypatch.setattr(erasure_pages, "LOCK_MISSED_EVENTS", lock.replace(end, f"{wait} {end}"))
+    await service.admin.execute("SELECT pg_advisory_lock(21)")
+    page = asyncio.ensure_future(service.pages.rewrite())
+    async with asyncio.timeout(DEADLINE):
+        while not await service.admin.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+        ):
+            await asyncio.sleep(0.01)
+        event = MissedEvent("acme", "ann", 3, goal_id("e-0"), "1-0", b"ann")
+        rows = replace(change(), missed_events=[event], missed_runs=[MissedRun(0, "w-1", "new")])
+        await service.store.commit(service.lease, rows)
+        await service.admin.execute("SELECT pg_advisory_unlock(21)")
+        await page
+    workflow = WorkflowKey("acme", "w-1")
+    kept = await service.store.missed(service.lease, workflow, FIRST_MISSED, 10, 1 << 20)
+    assert [entry.enrollment_id for entry in kept.entries] == ["new"]
 
 
 async def test_contact_is_not_forgotten_while_a_commit_has_locked_a_used_event(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from goald.adapters.postgres.connection import SETTINGS, Connection
+from goald.adapters.postgres.shard import missed
 from goald.adapters.postgres.shard.leases import SHARD_ROLE
 from goald.domain.records.erasure import ErasurePage
 from goald.domain.slots import SLOTS, SlotRange
@@ -152,17 +153,15 @@ WHERE r.tenant_id = page.tenant_id AND r.enrollment_id = page.enrollment_id
 """
 """Execute it after ERASE_ENROLLMENTS, because it reads the enrollments that contain the contact."""
 
-ERASE_MISSED_EVENTS = f"""
-WITH page AS MATERIALIZED (
-    SELECT m.* FROM {_N} CROSS JOIN LATERAL (
-        SELECT v.tenant_id, v.contact_id, v.event
-        {_MISSED_EVENTS} LIMIT {PAGE_ROWS} FOR UPDATE OF v SKIP LOCKED) AS m
-    LIMIT {PAGE_ROWS}
-)
-DELETE FROM goald.missed_events v USING page
-WHERE v.tenant_id = page.tenant_id AND v.contact_id = page.contact_id AND v.event = page.event
+LOCK_MISSED_EVENTS = f"""
+SELECT m.* FROM {_N} CROSS JOIN LATERAL (
+    SELECT v.tenant_id, v.contact_id, v.event::text
+    {_MISSED_EVENTS} LIMIT {PAGE_ROWS} FOR UPDATE OF v SKIP LOCKED) AS m
+LIMIT {PAGE_ROWS}
 """
-"""Execute it after ERASE_MISSED_RUNS."""
+"""Execute it after ERASE_MISSED_RUNS. After the snapshot of this statement, a commit may have added an
+enrollment that missed one of these events, so `DROP_EVENTS` looks again. From now on, a commit that
+needs the event waits, and adds it again."""
 
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
@@ -210,11 +209,18 @@ async def _rewrite(connection: Any, deleted: Sequence[Sequence[Any]]) -> Erasure
     if rows < PAGE_ROWS:
         rows += _count(await connection.execute(ERASE_MISSED_RUNS, *deleted))
     if rows < PAGE_ROWS:
-        rows += _count(await connection.execute(ERASE_MISSED_EVENTS, *deleted))
+        rows += await _erase_missed_events(connection, deleted)
     contacts = 0
     if rows < PAGE_ROWS:
         contacts = _count(await connection.execute(DONE, *deleted))
     return ErasurePage(rows, contacts)
+
+
+async def _erase_missed_events(connection: Any, deleted: Sequence[Sequence[Any]]) -> int:
+    events = await connection.fetch(LOCK_MISSED_EVENTS, *deleted)
+    if not events:
+        return 0
+    return _count(await connection.execute(missed.DROP_EVENTS, *zip(*events, strict=True)))
 
 
 def _count(status: str) -> int:
