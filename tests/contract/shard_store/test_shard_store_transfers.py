@@ -12,7 +12,6 @@ from goald._native import contact_of as contact_of_event
 from goald.adapters.postgres.shard.merging import transfers
 from goald.domain.contacts.forwards import ALREADY_MERGED
 from goald.domain.errors import ContentRefused
-from goald.domain.slots import SlotRange, slot_of
 from goald.pipeline.shard.transfers import rename
 from goald.ports.change import (
     MissedEvent,

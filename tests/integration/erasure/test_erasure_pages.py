@@ -184,7 +184,7 @@ async def test_contact_is_not_forgotten_while_a_commit_has_locked_a_missed_event
 async def test_event_that_a_new_life_misses_during_a_page_is_not_erased(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An enrollment of the first life has missed the same event. The page waits after its snapshot."""
+    """An enrollment of the first life missed the same event. The page waits after its snapshot."""
     await miss(service, 1)
     await service.commit(deleted=True)
     await service.commit(Effect("new", enrolled_at=NOON + 3 * SECOND))

@@ -1,5 +1,4 @@
-"""The guards of deletions of contacts that were merged or continue others (E21), and how each one is
-removed."""
+"""The guards of deletions of merged contacts, and how each one is removed."""
 
 from tests.fault.guards.guard import Edit, Guard
 
