@@ -572,9 +572,9 @@ class Proposal:
     @property
     def forwarded(self) -> list[tuple[int, int, bytes, list[int], str]]:
         """(index of the buffer, slot, buffer, merges, merged contact) of the events whose contacts
-        were merged into others, as events of those contacts, in order. `merges` has when Redis received the merges
-        that moved their contacts after it received the events. The merged contact is the one that
-        it received them for; it is empty if the events go back to it."""
+        were merged into others, as events of those contacts, in order. `merges` has when Redis
+        received the merges that moved their contacts after it received the events. It received the
+        events for the merged contact, which is empty if they go back to it."""
     @property
     def rejects(self) -> list[tuple[int, bytes, str, bytes]]:
         """(index of the buffer, entry id, reason, event bytes) of the events to dead-letter

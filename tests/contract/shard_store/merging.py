@@ -1,4 +1,4 @@
-"""What the contracts of merges share (E21)."""
+"""Functions that the contracts of merges share (E21)."""
 
 from typing import Any
 from uuid import NAMESPACE_DNS, uuid5

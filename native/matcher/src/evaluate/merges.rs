@@ -93,7 +93,7 @@ impl Evaluation<'_> {
     /// continue that one any more. It is as if it had not been passed on.
     #[cold]
     #[inline(never)]
-    pub(super) fn give_back(&mut self, entry: EntryRef<'_>, event: &Event<'_>, contact: &str) {
+    pub(super) fn pass_back(&mut self, entry: EntryRef<'_>, event: &Event<'_>, contact: &str) {
         self.turn.spend(turn::ROW);
         match with_contact(entry.entry.event, contact) {
             Ok(bytes) => {

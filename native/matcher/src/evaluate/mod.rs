@@ -255,7 +255,7 @@ impl<'i> Evaluation<'i> {
     #[inline]
     fn evaluate(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) -> bool {
         if let Some(contact) = self.origins.returned_to(entry.buffer) {
-            self.give_back(entry, event, contact);
+            self.pass_back(entry, event, contact);
             return true;
         }
         let fact = GoalFact::of(event, self.rules.clock_skew_us);

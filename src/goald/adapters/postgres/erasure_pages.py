@@ -159,9 +159,9 @@ SELECT m.* FROM {_N} CROSS JOIN LATERAL (
     {_MISSED_EVENTS} LIMIT {PAGE_ROWS} FOR UPDATE OF v SKIP LOCKED) AS m
 LIMIT {PAGE_ROWS}
 """
-"""Execute it after ERASE_MISSED_RUNS. After the snapshot of this statement, a commit may have added an
-enrollment that missed one of these events, so `DROP_EVENTS` looks again. From now on, a commit that
-needs the event waits, and adds it again."""
+"""Execute it after ERASE_MISSED_RUNS. After the snapshot of this statement, a commit may have added
+an enrollment that missed one of these events, so `DROP_EVENTS` looks again. From now on, a commit
+that needs the event waits, and adds it again."""
 
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
