@@ -1,11 +1,13 @@
 """The schema `goald`, as Alembic revisions in SQL (D11).
 
 A revision is a Python file in `versions/` and an SQL file of the same name in `sql/`. Revisions
-run as goald_owner, under one advisory lock, each in its own transaction.
+run as goald_owner, under one advisory lock, each in its own transaction. Those that build an index
+of a large table run without one (`script.run_concurrently`).
 
 All functions open a connection and block. Each may raise ServiceUnavailable.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ import psycopg
 import sqlalchemy
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationInfo
 from alembic.script import ScriptDirectory
 from sqlalchemy.pool import NullPool
 
@@ -24,23 +27,50 @@ from goald.migrations.roles import API, OWNER, SHARD, ensure_roles
 LOCK = 0x676F616C64
 """The key of the advisory lock of a migration ("goald")."""
 CONNECT_SECONDS = 10
+LOCK_CHECK_SECONDS = 0.2
+ATTEMPTS = 60
+"""Of a revision whose locks other transactions hold."""
+RETRY_SECONDS = 2.0
+_TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+_LOCKED = psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected
 
 
 def upgrade(dsn: str, to: str = "head") -> list[str]:
     """Migrate the database to a revision. Returns the applied revisions, oldest first.
 
     Creates missing roles and the schema. Concurrent calls are safe: the second waits, and then
-    applies nothing. Raises SchemaMismatch if the login lacks the rights.
+    applies nothing. Other transactions do not wait long for the locks of a revision: it is tried
+    again if it does not get them soon. Raises SchemaMismatch if the login lacks the rights.
     """
+    applied: list[str] = []
+    for _ in range(ATTEMPTS):
+        try:
+            _upgrade(dsn, to, applied)
+        except ServiceUnavailable as error:
+            if not isinstance(error.__cause__, _LOCKED):
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return applied
+    raise ServiceUnavailable(
+        f"Postgres: cannot migrate beyond {current(dsn)}, because other transactions use its "
+        "tables: end those that take long, and migrate again"
+    )
+
+
+def _upgrade(dsn: str, to: str, applied: list[str]) -> None:
+    """Run the missing revisions. Adds each to `applied`."""
     with _connect(dsn) as connection:
         connection.autocommit = True
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        # A statement that waits would block an index build of the process that has the lock.
+        while connection.execute(_TRY_LOCK, (LOCK,)).fetchone() != (True,):
+            time.sleep(LOCK_CHECK_SECONDS)
         ensure_roles(connection)
         connection.execute(f"SET ROLE {OWNER}".encode())
         if _is_later(_revision(connection)):
-            return []  # a later release migrated it, and this one runs on that (D11)
+            return  # a later release migrated it, and this one runs on that (D11)
         connection.autocommit = False
-        return _run(connection, to)
+        _run(connection, to, applied)
 
 
 def current(dsn: str) -> str | None:
@@ -112,6 +142,8 @@ def _connect(dsn: str) -> Iterator[psycopg.Connection[Any]]:
             yield connection
     except psycopg.OperationalError as error:
         raise ServiceUnavailable(f"Postgres: {str(error).strip()}") from error
+    except sqlalchemy.exc.OperationalError as error:  # the end of a connection that was lost
+        raise ServiceUnavailable(f"Postgres: {str(error.orig).strip()}") from error
 
 
 def _read_revision(connection: psycopg.Connection[Any]) -> str | None:
@@ -138,25 +170,25 @@ def _revision(connection: psycopg.Connection[Any]) -> str | None:
     return str(row[0]) if row else None
 
 
-def _run(connection: psycopg.Connection[Any], to: str) -> list[str]:
+def _run(connection: psycopg.Connection[Any], to: str, applied: list[str]) -> None:
     """Run the missing revisions over this connection in the role of the owner."""
     scripts = _scripts()
-    applied: list[str] = []
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: connection, poolclass=NullPool
     )
 
     def steps(revision: Any, _context: Any) -> Any:
-        found = scripts._upgrade_revs(to, revision)
-        applied.extend(step.revision.revision for step in found)
-        return found
+        return scripts._upgrade_revs(to, revision)
+
+    def add(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
+        applied.extend(step.up_revision_ids)
 
     with engine.connect() as bound, EnvironmentContext(Config(), scripts, fn=steps) as environment:
         environment.configure(
             connection=bound,
             version_table_schema="goald",
             transaction_per_migration=True,
+            on_version_apply=add,
         )
         with environment.begin_transaction():
             environment.run_migrations()
-    return applied

@@ -11,17 +11,6 @@ ALTER TABLE goald.workflow_goal_achievements
 ALTER TABLE goald.workflow_days ADD COLUMN met_after_end bigint NOT NULL DEFAULT 0;
 GRANT UPDATE (met_after_end_at) ON goald.workflow_enrollments TO goald_shard;
 
--- The ends of enrollments, otherwise than by goals, in their order: a shard loads them in pages, the
--- latest first. An exit by goals does not write to this index. The ids are cast so that only this
--- statement can use them: see 0008.
-CREATE INDEX workflow_enrollments_ends ON goald.workflow_enrollments
-    (ended_at, tenant_id COLLATE "POSIX", id COLLATE "POSIX")
-    WHERE status IN ('completed', 'exited', 'cancelled');
-
--- Created again, to remain the newest: see the end of 0003.
-ALTER TABLE goald.workflow_enrollments DROP CONSTRAINT workflow_enrollments_pkey;
-ALTER TABLE goald.workflow_enrollments ADD PRIMARY KEY (tenant_id, id);
-
 -- How the state of an enrollment is counted, as in migration 0015 and with one more column. A later
 -- migration that counts more must keep every column.
 DO $do$
