@@ -227,16 +227,25 @@ class Matcher:
         """
     def load_ended(self) -> bool:
         """Whether the last stream was complete, that is, ended with its trailer."""
-    def ended_to_load(self, now_us: int) -> tuple[int, int] | None:
-        """The ends of enrollments that memory lacks and that may be watched (E18): those before the
-        first time, back to the second, in us. None if it has all. Until then, events may cause
+    def ended_to_load(self, now_us: int) -> tuple[TenantId, int, int, int] | None:
+        """The ends of a tenant's enrollments that memory lacks and that may be watched (E18): the
+        tenant, the generation of what memory has of it, and two times in us; the ends before the
+        first, back to the second, are missing. Of the tenants that lack some, the one whose latest
+        missing end may be the latest. None if memory has all. Until then, events may cause
         `Proposal.ended_checks` in vain. Forgets ends of enrollments that are not watched any more
         at this time."""
     def add_ended(
-        self, rows: Sequence[tuple[str, str, int]], before: int, first: int, now_us: int
-    ) -> None:
-        """Add ends of enrollments (tenant, contact, us): all of those before a time, back to
-        another. Earlier proposals can still be applied."""
+        self,
+        tenant: str,
+        generation: int,
+        rows: Sequence[tuple[str, int]],
+        first: int,
+        now_us: int,
+    ) -> int | None:
+        """Add ends of a tenant's enrollments (contact, us). With them, all ends that were missing
+        at this generation are added back to the time `first`. Returns the time back to which ends
+        are missing now; None if none are, or if the generation is another one because the tenant
+        was configured otherwise. Earlier proposals can still be applied."""
     def evict(self, contacts: Sequence[tuple[str, str]]) -> None:
         """Remove the enrollments of these (tenant, contact) pairs from memory, for example before
         they are loaded again. Other enrollments of these contacts may have ended since they were

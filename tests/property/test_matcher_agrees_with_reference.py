@@ -93,8 +93,10 @@ class Shard:
 
     def _load_ended(self) -> None:
         """Load the contacts with ended enrollments (E18), if so. Otherwise any may have some."""
-        if self.loads and (span := self.matcher.ended_to_load(self.now_us)) is not None:
-            self.matcher.add_ended(self.store.ends(), *span, self.now_us)
+        while self.loads and (missing := self.matcher.ended_to_load(self.now_us)) is not None:
+            tenant, generation, _, first = missing
+            rows = self.store.ends(tenant)
+            self.matcher.add_ended(tenant, generation, rows, first, self.now_us)
 
     def _replay_missed(self, step: Configure) -> None:
         """Events that the workflow missed while it was paused count or are forgotten (E19)."""

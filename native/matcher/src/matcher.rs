@@ -19,7 +19,7 @@ use crate::event::{Event, Text};
 use crate::executions::{ExecutionLoader, Registry};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
 
-pub use crate::index::Target;
+pub use crate::index::{MissingEnds, Target};
 use crate::proposal::{Effect, EntryRef, Proposal, Status};
 use crate::route::routing_key;
 
@@ -283,27 +283,30 @@ impl Matcher {
         }
     }
 
-    /// The ends of enrollments that memory lacks: those before the first time, back to the second.
-    /// `None` if it has all that may be watched (E18). Forgets those that are not watched any more.
-    pub fn ended_to_load(&mut self, now_us: i64) -> Option<(i64, i64)> {
-        let ended = self.index.ended_mut();
-        ended.sweep(now_us);
-        ended.to_load(now_us)
+    /// The ends of enrollments that memory lacks (E18), of a tenant with this name. `None` if it has
+    /// all that may be watched. Forgets those that are not watched any more.
+    pub fn ended_to_load(&mut self, now_us: i64) -> Option<(&str, MissingEnds)> {
+        self.index.ended_mut().sweep(now_us);
+        self.index.ended_to_load(now_us)
     }
 
-    /// Adds ends of enrollments (tenant, contact, time): all before the first time, back to the
-    /// second.
+    /// Adds ends of a tenant's enrollments (contact, time). With them, all of those that the tenant
+    /// lacked at this generation are loaded back to the time `first`. Returns the time back to
+    /// which it lacks ends now; `None` if it lacks none, or has another generation.
     pub fn add_ended<'a>(
         &mut self,
-        rows: impl IntoIterator<Item = (&'a str, &'a str, i64)>,
-        before: i64,
+        tenant: &str,
+        generation: u64,
+        rows: impl IntoIterator<Item = (&'a str, i64)>,
         first: i64,
         now_us: i64,
-    ) {
-        for (tenant, contact, ended_at) in rows {
+    ) -> Option<i64> {
+        for (contact, ended_at) in rows {
             self.index.load_ended(tenant, contact, ended_at, now_us);
         }
-        self.index.ended_mut().set_loaded(before, first);
+        let tenant = self.index.tenant(tenant)?;
+        let ended = self.index.ended_mut();
+        ended.set_loaded(tenant, generation, first, now_us)
     }
 
     fn apply_effect(&mut self, effect: &Effect, mark: u8) {

@@ -97,22 +97,22 @@ impl Matcher {
         self.0.load_ended()
     }
 
-    fn ended_to_load(&mut self, py: Python<'_>, now_us: i64) -> Option<(i64, i64)> {
-        py.detach(|| self.0.ended_to_load(now_us))
+    fn ended_to_load(&mut self, py: Python<'_>, now_us: i64) -> Option<(String, u64, i64, i64)> {
+        let found = py.detach(|| self.0.ended_to_load(now_us));
+        found.map(|(tenant, of)| (tenant.to_owned(), of.generation, of.before, of.first))
     }
 
     fn add_ended(
         &mut self,
         py: Python<'_>,
-        rows: Vec<(String, String, i64)>,
-        before: i64,
+        tenant: &str,
+        generation: u64,
+        rows: Vec<(String, i64)>,
         first: i64,
         now_us: i64,
-    ) {
-        let rows = rows
-            .iter()
-            .map(|(tenant, contact, ended_at)| (&**tenant, &**contact, *ended_at));
-        py.detach(|| self.0.add_ended(rows, before, first, now_us));
+    ) -> Option<i64> {
+        let rows = rows.iter().map(|(contact, at)| (&**contact, *at));
+        py.detach(|| self.0.add_ended(tenant, generation, rows, first, now_us))
     }
 
     fn evict(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {

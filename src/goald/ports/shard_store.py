@@ -89,13 +89,19 @@ class WatchedRuns(NamedTuple):
     """The checks whose event has counted in the workflow (E11)."""
 
 
-class RunEnd(NamedTuple):
-    """The end of an enrollment. Ends have the order of their fields."""
+class EndPosition(NamedTuple):
+    """A position in the order of the ends of a slot."""
 
     ended_at: int
-    tenant_id: str
-    enrollment_id: str
-    contact_id: str = ""
+    enrollment_id: str = ""
+
+
+class RunEnd(NamedTuple):
+    """The end of an enrollment of a tenant."""
+
+    slot: int
+    position: EndPosition
+    contact_id: str
 
 
 class MissedEntry(NamedTuple):
@@ -221,10 +227,16 @@ class ShardStore(Protocol):
         whose start is known. Raises LeaseLost."""
 
     async def ends(
-        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+        self,
+        lease: SlotLease,
+        tenant: TenantId,
+        before: Mapping[int, EndPosition],
+        first: int,
+        limit: int,
     ) -> Sequence[RunEnd]:
-        """Return the ends of enrollments of these slots before this one, back to the time `first`,
-        the latest first, up to `limit`. Without those by goals. Raises LeaseLost."""
+        """Return the ends of a tenant's enrollments, by slot: those before the position of the
+        slot, back to the time `first`, the latest first, up to `limit` of each slot. Without those
+        by goals and of erased contacts. Reads no other rows. Raises LeaseLost."""
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]

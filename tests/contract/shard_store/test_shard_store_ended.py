@@ -9,19 +9,22 @@ from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
 from goald._native import with_contact
 from goald.adapters.postgres.shard.merging import transfers
+from goald.domain.ids import TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange, slot_of
 from goald.ports.change import Change, ContactMerge
 from goald.ports.shard_store import (
     ENDED_OF_CONTACT,
     EndedCheck,
+    EndPosition,
     RunEnd,
     ShardStore,
     WatchedRuns,
 )
 
 ALL = SlotRange(0, 255)
-LAST = RunEnd(NOON + 10**12, "", "")
+ACME = TenantId("acme")
+LAST = EndPosition(NOON + 10**12)
 
 
 def ended(enrollment: str, after: int = 1, **values: Any) -> Effect:
@@ -168,18 +171,35 @@ async def test_ends_are_read_in_pages_from_the_latest_on(store: ShardStore) -> N
     others = Effect("active"), ended("met", status="completed_goal"), ended("first", 1)
     await write(store, lease, *rows, *others, ended("other", 9, contact_id="bob"))
     read: list[RunEnd] = []
-    while page := await store.ends(lease, read[-1] if read else LAST, NOON + 2 * SECOND, 2):
+    while page := await store.ends(
+        lease, ACME, {3: read[-1].position if read else LAST}, NOON + 2 * SECOND, 2
+    ):
         read += page
     at = NOON + 7 * SECOND
-    of_ann = [RunEnd(at, "acme", f"e-{number}", "ann") for number in (4, 3, 2, 1, 0)]
-    assert read == [RunEnd(NOON + 9 * SECOND, "acme", "other", "bob"), *of_ann]
+    of_ann = [RunEnd(3, EndPosition(at, f"e-{number}"), "ann") for number in (4, 3, 2, 1, 0)]
+    assert read == [RunEnd(3, EndPosition(NOON + 9 * SECOND, "other"), "bob"), *of_ann]
 
 
-async def test_ends_of_other_slots_are_not_read(store: ShardStore) -> None:
+async def test_ends_are_read_by_tenant_and_slot_each_from_its_position(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
-    await write(store, lease, ended("e-1"), ended("e-2", slot=9, contact_id="bob"))
-    other = await store.acquire(SlotRange(4, 255), "a")
-    assert [end.enrollment_id for end in await store.ends(other, LAST, 0, 10)] == ["e-2"]
+    rows = [ended(f"e-{slot}-{n}", n, slot=slot) for slot in (3, 9, 11) for n in (1, 2, 3)]
+    await write(store, lease, *rows, ended("other", 1, tenant_id="other"))
+    before = {3: LAST, 9: EndPosition(NOON + 3 * SECOND, "e-9-3")}
+    page = await store.ends(lease, ACME, before, 0, 2)
+    found = [end.position.enrollment_id for end in page]
+    assert sorted(found) == ["e-3-2", "e-3-3", "e-9-1", "e-9-2"]
+    assert await store.ends(lease, TenantId("third"), before, 0, 2) == []
+
+
+async def test_ends_of_erased_contacts_are_not_read(tables: Tables, store: ShardStore) -> None:
+    """Nor those that were stored after their contact was deleted."""
+    lease = await store.acquire(ALL, "a")
+    await write(store, lease, ended("e-1"), ended("e-2", contact_id="bob"))
+    await store.commit(lease, change(deletions=[("acme", "ann", 3, NOON + 3 * SECOND)]))
+    await tables.erase_rows()
+    await write(store, lease, ended("e-3"))
+    page = await store.ends(lease, ACME, {3: LAST}, 0, 10)
+    assert [end.contact_id for end in page] == ["bob"]
 
 
 async def test_no_watched_enrollment_is_left_behind_by_a_merge(

@@ -247,12 +247,12 @@ class DictStore:
             runs, {each for each in checks if each.event in self.used.get(each[:3], ())}
         )
 
-    def ends(self) -> list[tuple[str, str, int]]:
-        """(tenant, contact, time) of the enrollments that have ended otherwise than by goals."""
+    def ends(self, tenant: str) -> list[tuple[str, int]]:
+        """(contact, time) of a tenant's enrollments that have ended otherwise than by goals."""
         return [
-            (tenant, row.contact, row.ended_at)
-            for (tenant, _), row in self.rows.items()
-            if row.ended_at is not None and row.status != "completed_goal"
+            (row.contact, row.ended_at)
+            for (of, _), row in self.rows.items()
+            if of == tenant and row.ended_at is not None and row.status != "completed_goal"
         ]
 
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:

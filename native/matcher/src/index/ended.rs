@@ -20,6 +20,9 @@ pub const MOST_CONTACTS: usize = 2_000_000;
 /// horizon, so that events that waited in their streams are still found in the table.
 const MARGIN_US: i64 = 60_000_000;
 const SECOND_US: i64 = 1_000_000;
+/// After the horizon of a tenant became shorter, its contacts are kept for this long as before: a
+/// goal that is turned off and on again need not be loaded again.
+const KEEP_US: i64 = 86_400 * SECOND_US;
 /// After every time of an event.
 const NEVER: i64 = LAST_US + 1;
 /// An end at an unknown time, until `sweep` knows the time.
@@ -36,14 +39,31 @@ struct Contact {
 
 const _: () = assert!(size_of::<Contact>() == 8);
 
-/// A tenant with goals that watch ended enrollments.
+/// The ends of a tenant that the table lacks: those before a time, back to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingEnds {
+    pub tenant: u32,
+    /// The generation of the tenant's part of the table. Ends that were read for another generation
+    /// are not all that is missing now.
+    pub generation: u64,
+    pub before: i64,
+    pub first: i64,
+}
+
+/// A tenant with goals that watch ended enrollments, or that had some.
 #[derive(Debug)]
 struct Tenant {
     /// For how long after its end an enrollment may be watched, in microseconds.
     horizon: i64,
+    /// For how long contacts are kept: the longest horizon of the last day.
+    kept: i64,
+    /// Since when the horizon is known to be shorter than that.
+    shorter_since: Option<i64>,
     /// The configured workflows with goals that watch.
     workflows: Box<[u32]>,
     contacts: HashTable<Contact>,
+    /// See `MissingEnds`.
+    generation: u64,
     /// Every end at or after this time is loaded.
     loaded: i64,
     /// Ends before this time were dropped.
@@ -56,18 +76,51 @@ impl Tenant {
         self.loaded.max(self.dropped)
     }
 
-    fn margin(&self) -> i64 {
-        (self.horizon / 4).saturating_add(MARGIN_US)
+    fn margin(horizon: i64) -> i64 {
+        (horizon / 4).saturating_add(MARGIN_US)
     }
 
-    /// The earliest end that the table should have at this time.
-    fn start(&self, now_us: i64) -> i64 {
-        now_us.saturating_sub(self.horizon.saturating_add(self.margin()))
+    /// The earliest end that the table should have at this time, for a horizon.
+    fn start(horizon: i64, now_us: i64) -> i64 {
+        now_us.saturating_sub(horizon.saturating_add(Tenant::margin(horizon)))
     }
 
-    /// The same, without those that were dropped.
+    /// The earliest end that the table should have at this time and that was not dropped.
     fn missing_from(&self, now_us: i64) -> i64 {
-        self.start(now_us).max(self.dropped)
+        Tenant::start(self.horizon, now_us).max(self.dropped)
+    }
+
+    /// The time back to which ends are missing. `None` if the table has all that it should have.
+    fn missing(&self, now_us: i64) -> Option<i64> {
+        let first = self.missing_from(now_us);
+        (self.horizon > 0 && self.loaded > first).then_some(first)
+    }
+
+    /// Sets for how long enrollments may be watched. Ends that only a longer horizon needs must be
+    /// loaded.
+    fn set_horizon(&mut self, horizon: i64, generation: u64) {
+        self.horizon = horizon;
+        if horizon < self.kept {
+            return;
+        }
+        if horizon > self.kept {
+            self.loaded = self.complete_since();
+            self.dropped = i64::MIN;
+            self.generation = generation;
+        }
+        self.kept = horizon;
+        self.shorter_since = None;
+    }
+
+    /// Ends the time for which contacts are kept for a longer horizon.
+    fn shorten(&mut self, now_us: i64) {
+        if self.horizon < self.kept {
+            let since = *self.shorter_since.get_or_insert(now_us);
+            if now_us.saturating_sub(since) >= KEEP_US {
+                self.kept = self.horizon;
+                self.shorter_since = None;
+            }
+        }
     }
 
     /// Removes the contacts whose last end is before this time. Returns their number.
@@ -86,6 +139,8 @@ pub struct EndedContacts {
     most: usize,
     tenants: HashMap<u32, Tenant, RandomState>,
     len: usize,
+    /// The last generation of a tenant.
+    generation: u64,
     /// The contacts that were dropped because there were too many.
     dropped: u64,
 }
@@ -97,39 +152,45 @@ impl EndedContacts {
             most: most.max(1),
             tenants: HashMap::default(),
             len: 0,
+            generation: 0,
             dropped: 0,
         }
     }
 
-    /// Replaces the tenants that watch ended enrollments: their horizons in microseconds, and their
-    /// workflows that watch.
+    /// Replaces the configured tenants: their horizons in microseconds, 0 if they do not watch ended
+    /// enrollments, and their workflows that watch.
     pub fn configure(&mut self, tenants: BTreeMap<u32, (i64, Vec<u32>)>) {
-        self.tenants.retain(|number, tenant| {
-            let is_watching = tenants.contains_key(number);
-            self.len -= if is_watching {
-                0
-            } else {
-                tenant.contacts.len()
-            };
-            is_watching
-        });
+        self.retain(|number, _| tenants.contains_key(&number));
         for (number, (horizon, workflows)) in tenants {
+            if horizon == 0 && !self.tenants.contains_key(&number) {
+                continue;
+            }
+            self.generation += 1;
             let tenant = self.tenants.entry(number).or_insert_with(|| Tenant {
-                horizon,
+                horizon: 0,
+                kept: 0,
+                shorter_since: None,
                 workflows: Box::default(),
                 contacts: HashTable::new(),
+                generation: self.generation,
                 loaded: NEVER,
                 dropped: i64::MIN,
                 swept_at: i64::MIN,
             });
-            if horizon > tenant.horizon {
-                // Ends that were too old for the shorter horizon must be loaded.
-                tenant.loaded = tenant.complete_since();
-                tenant.dropped = i64::MIN;
-            }
-            tenant.horizon = horizon;
+            tenant.set_horizon(horizon, self.generation);
             tenant.workflows = workflows.into();
         }
+    }
+
+    /// Removes the other tenants.
+    fn retain(&mut self, keeps: impl Fn(u32, &Tenant) -> bool) {
+        self.tenants.retain(|&number, tenant| {
+            let is_kept = keeps(number, tenant);
+            if !is_kept {
+                self.len -= tenant.contacts.len();
+            }
+            is_kept
+        });
     }
 
     /// The workflows of a tenant that watch ended enrollments.
@@ -145,6 +206,9 @@ impl EndedContacts {
         let Some(tenant) = self.tenants.get(&tenant) else {
             return false;
         };
+        if tenant.workflows.is_empty() {
+            return false;
+        }
         let first = time.saturating_sub(tenant.horizon);
         if first < tenant.complete_since() {
             return true;
@@ -184,15 +248,18 @@ impl EndedContacts {
         }
     }
 
-    /// The ends that must be loaded: those before the first time, back to the second. `None` if
-    /// the table has all of them.
-    pub fn to_load(&self, now_us: i64) -> Option<(i64, i64)> {
-        let incomplete = self
-            .tenants
-            .values()
-            .filter(|tenant| tenant.loaded > tenant.missing_from(now_us));
-        let spans = incomplete.map(|tenant| (tenant.loaded, tenant.missing_from(now_us)));
-        spans.reduce(|(before, first), (loaded, from)| (before.max(loaded), first.min(from)))
+    /// The ends that must be loaded first: of the tenant whose part of the table is complete for
+    /// the shortest time. `None` if the table has all that it should have.
+    pub fn to_load(&self, now_us: i64) -> Option<MissingEnds> {
+        let missing = self.tenants.iter().filter_map(|(&number, tenant)| {
+            Some(MissingEnds {
+                tenant: number,
+                generation: tenant.generation,
+                before: tenant.loaded,
+                first: tenant.missing(now_us)?,
+            })
+        });
+        missing.max_by_key(|of| (of.before, of.tenant))
     }
 
     /// Inserts an end that was loaded, unless the table has it or need not have it.
@@ -204,20 +271,30 @@ impl EndedContacts {
         }
     }
 
-    /// All ends before the first time, back to the second, are loaded.
-    pub fn set_loaded(&mut self, before: i64, first: i64) {
-        for tenant in self.tenants.values_mut() {
-            // A tenant that was added since has nothing of the time before.
-            if tenant.loaded <= before {
-                tenant.loaded = tenant.loaded.min(first);
-            }
+    /// All ends of a tenant that were missing at this generation are loaded back to this time.
+    /// Returns the time back to which ends are missing now; `None` if none are, or if the
+    /// generation is another one.
+    pub fn set_loaded(
+        &mut self,
+        tenant: u32,
+        generation: u64,
+        first: i64,
+        now_us: i64,
+    ) -> Option<i64> {
+        let tenant = self.tenants.get_mut(&tenant)?;
+        if tenant.generation != generation {
+            return None;
         }
+        tenant.loaded = tenant.loaded.min(first);
+        tenant.missing(now_us)
     }
 
     /// Removes contacts whose enrollments are not watched any more.
     pub fn sweep(&mut self, now_us: i64) {
         for tenant in self.tenants.values_mut() {
-            let is_due = now_us.saturating_sub(tenant.swept_at) >= tenant.margin();
+            tenant.shorten(now_us);
+            let since = now_us.saturating_sub(tenant.swept_at);
+            let is_due = since >= Tenant::margin(tenant.kept);
             if !is_due || tenant.contacts.is_empty() {
                 continue;
             }
@@ -226,9 +303,10 @@ impl EndedContacts {
                     contact.ended_at = seconds(now_us).min(UNKNOWN - 1);
                 }
             }
-            self.len -= tenant.drop_before(tenant.start(now_us));
+            self.len -= tenant.drop_before(Tenant::start(tenant.kept, now_us));
             tenant.swept_at = now_us;
         }
+        self.retain(|_, tenant| tenant.kept > 0);
     }
 
     /// Drops the oldest contacts of the tenants that have most, down to a number that is the same
@@ -310,7 +388,9 @@ mod tests {
         let mut ended = EndedContacts::new(most);
         let tenant = |number| (number, (HOUR_US, vec![number]));
         ended.configure((0..tenants).map(tenant).collect());
-        ended.set_loaded(NEVER, 0);
+        while let Some(missing) = ended.to_load(0) {
+            ended.set_loaded(missing.tenant, missing.generation, i64::MIN, 0);
+        }
         ended
     }
 
@@ -369,21 +449,51 @@ mod tests {
         ended.sweep(now);
         assert_eq!((ended.len(), ended.to_load(now)), (0, None));
         ended.configure([(0, (20 * HOUR_US, vec![0]))].into());
-        let (before, first) = ended.to_load(now).expect("the ends that were forgotten");
-        assert!(before > 7 * HOUR_US && first < HOUR_US);
+        let missing = ended.to_load(now).expect("the ends that were forgotten");
+        assert!(missing.before > 7 * HOUR_US && missing.first < HOUR_US);
         assert!(ended.may_have(0, hash(1), now));
     }
 
     #[test]
     fn a_tenant_that_is_added_during_a_load_is_loaded_from_the_start() {
         let mut ended = complete(10, 1);
-        ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
-        ended.set_loaded(5 * HOUR_US, 0);
         let now = 10 * HOUR_US;
-        let (before, first) = ended.to_load(now).expect("the new tenant");
-        assert_eq!(before, NEVER);
-        assert!(first < now - HOUR_US && ended.may_have(1, hash(1), now));
-        ended.set_loaded(before, first);
+        ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
+        let old = ended.to_load(now).expect("the new tenant");
+        assert_eq!((old.tenant, old.before), (1, NEVER));
+        // It is configured again while a page is read.
+        ended.configure([(0, (HOUR_US, vec![0]))].into());
+        ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
+        assert_eq!(ended.set_loaded(1, old.generation, 0, now), None);
+        let new = ended.to_load(now).expect("the tenant again");
+        assert_eq!((new.tenant, new.before), (1, NEVER));
+        assert!(ended.may_have(1, hash(1), now));
+        assert_eq!(ended.set_loaded(1, new.generation, new.first, now), None);
         assert_eq!(ended.to_load(now), None);
+    }
+
+    #[test]
+    fn a_horizon_that_is_shorter_for_some_hours_costs_no_load() {
+        let mut ended = complete(10, 1);
+        ended.insert(0, hash(1), Some(0));
+        let watching = |horizon, workflows: &[u32]| [(0, (horizon, workflows.to_vec()))].into();
+        for (horizon, workflows) in [(0, &[][..]), (HOUR_US / 60, &[0])] {
+            ended.configure(watching(horizon, workflows));
+            let now = HOUR_US / 2;
+            ended.sweep(now);
+            assert!(!ended.may_have(0, hash(1), now));
+            ended.insert(0, hash(2), Some(now));
+            assert_eq!(ended.to_load(now), None);
+            ended.configure(watching(HOUR_US, &[0]));
+            assert_eq!(ended.to_load(now), None);
+            assert!(ended.may_have(0, hash(1), now) && ended.may_have(0, hash(2), now));
+        }
+        // But not for days.
+        ended.configure(watching(0, &[]));
+        ended.sweep(HOUR_US);
+        ended.sweep(HOUR_US + KEEP_US);
+        assert_eq!((ended.len(), ended.bytes() < 1_000), (0, true));
+        ended.configure(watching(HOUR_US, &[0]));
+        assert_eq!(ended.to_load(KEEP_US).map(|of| of.before), Some(NEVER));
     }
 }

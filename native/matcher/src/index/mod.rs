@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use uuid::Uuid;
 
+pub use self::ended::MissingEnds;
 use self::ended::{EndedContacts, MOST_CONTACTS};
 use self::fanout::{Entry, HighFanout};
 use self::forwards::Forwards;
@@ -574,14 +575,17 @@ impl Index {
         self.update_ended();
     }
 
-    /// Updates which tenants have goals that watch ended enrollments (E18).
+    /// Updates which of the configured tenants have goals that watch ended enrollments (E18).
     fn update_ended(&mut self) {
         let mut tenants: BTreeMap<u32, (i64, Vec<u32>)> = BTreeMap::new();
         for (number, state) in self.states.iter().enumerate() {
-            let horizon = state.config.as_ref().map_or(0, |c| c.horizon(self.late_us));
+            let Some(config) = &state.config else {
+                continue;
+            };
+            let horizon = config.horizon(self.late_us);
+            let tenant = self.workflows.scope(number as u32);
+            let (longest, workflows) = tenants.entry(tenant).or_default();
             if horizon > 0 {
-                let tenant = self.workflows.scope(number as u32);
-                let (longest, workflows) = tenants.entry(tenant).or_default();
                 *longest = horizon.max(*longest);
                 workflows.push(number as u32);
             }
@@ -602,6 +606,12 @@ impl Index {
     /// For how long an enrollment is watched after its end, by goals without a window.
     pub fn late_us(&self) -> i64 {
         self.late_us
+    }
+
+    /// The ends that must be loaded first, with the name of their tenant.
+    pub fn ended_to_load(&self, now_us: i64) -> Option<(&str, MissingEnds)> {
+        let missing = self.ended.to_load(now_us)?;
+        Some((self.tenants.text(missing.tenant), missing))
     }
 
     /// Inserts the end of an enrollment that was loaded.

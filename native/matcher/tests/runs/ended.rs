@@ -7,7 +7,7 @@ use goald_matcher::buffer::BufferWriter;
 use goald_matcher::config::WorkflowSpec;
 use goald_matcher::evaluate::{EndedAnswer, EvaluateOptions, Rules, WatchedRun};
 use goald_matcher::ids::derived::event_key;
-use goald_matcher::matcher::Matcher;
+use goald_matcher::matcher::{Matcher, MissingEnds};
 use goald_matcher::proposal::{Proposal, Status};
 use serde_json::{Value, json};
 
@@ -241,6 +241,13 @@ fn goals_of_paused_workflows_are_not_met_after_the_end() {
     assert!(proposal.ended_checks.is_empty());
 }
 
+/// The ends that the matcher must load of its only tenant.
+fn missing(matcher: &mut Matcher, now: i64) -> Option<MissingEnds> {
+    let (tenant, missing) = matcher.ended_to_load(now)?;
+    assert_eq!(tenant, "acme");
+    Some(missing)
+}
+
 #[test]
 fn only_events_of_contacts_with_ended_runs_cause_questions_once_these_are_loaded() {
     let mut matcher = matcher();
@@ -250,19 +257,18 @@ fn only_events_of_contacts_with_ended_runs_cause_questions_once_these_are_loaded
     };
     let now = START_US + 30 * SECOND_US;
     assert!(asks(&matcher, "c-1", 30) && asks(&matcher, "c-2", 30));
-    let (before, first) = matcher.ended_to_load(now).unwrap();
-    assert!(first < now - LATE_S * SECOND_US);
+    let of = missing(&mut matcher, now).unwrap();
+    assert!(of.first < now - LATE_S * SECOND_US);
     // A page, and then the rest.
-    let rows = [
-        ("acme", "c-1", now - SECOND_US),
-        ("acme", "c-3", now - 2 * SECOND_US),
-    ];
+    let rows = [("c-1", now - SECOND_US), ("c-3", now - 2 * SECOND_US)];
     let page_end = now - 3 * SECOND_US;
-    matcher.add_ended(rows, before, page_end, now);
-    assert_eq!(matcher.ended_to_load(now), Some((page_end, first)));
+    let rest = matcher.add_ended("acme", of.generation, rows, page_end, now);
+    assert_eq!(rest, Some(of.first));
+    let before = missing(&mut matcher, now).map(|of| of.before);
+    assert_eq!(before, Some(page_end));
     assert!(asks(&matcher, "c-2", 30));
-    matcher.add_ended([], page_end, first, now);
-    assert_eq!(matcher.ended_to_load(now), None);
+    let rest = matcher.add_ended("acme", of.generation, [], of.first, now);
+    assert_eq!((rest, missing(&mut matcher, now)), (None, None));
     assert!(asks(&matcher, "c-1", 30) && !asks(&matcher, "c-2", 30));
     // An event that waited for long may be older than the loaded ends.
     assert!(asks(&matcher, "c-2", -1_000));
@@ -272,7 +278,7 @@ fn only_events_of_contacts_with_ended_runs_cause_questions_once_these_are_loaded
     assert_eq!(matcher.stats().ended_contacts, 3);
     // Later, its runs are not watched any more.
     let later = now + 10 * LATE_S * SECOND_US;
-    assert_eq!(matcher.ended_to_load(later), None);
+    assert_eq!(missing(&mut matcher, later), None);
     assert_eq!(matcher.stats().ended_contacts, 1);
 }
 
@@ -280,8 +286,8 @@ fn only_events_of_contacts_with_ended_runs_cause_questions_once_these_are_loaded
 fn a_longer_window_is_loaded_and_until_then_events_cause_questions() {
     let mut matcher = matcher();
     let now = START_US + 30 * SECOND_US;
-    let (before, first) = matcher.ended_to_load(now).unwrap();
-    matcher.add_ended([], before, first, now);
+    let of = missing(&mut matcher, now).unwrap();
+    matcher.add_ended("acme", of.generation, [], of.first, now);
     let mut windowed = one_goal("w-1");
     windowed.goals[0].conversion_window = Some(365 * 86_400 * SECOND_US);
     matcher.update_workflows(&[windowed.clone()]).unwrap();
@@ -289,13 +295,16 @@ fn a_longer_window_is_loaded_and_until_then_events_cause_questions() {
         let proposal = evaluate(matcher, 30, &[tagged("t", "c-1", 10)], &[]);
         !proposal.ended_checks.is_empty()
     };
-    let (again, back) = matcher.ended_to_load(now).unwrap();
-    assert_eq!(again, first);
-    assert!(back < now - 365 * 86_400 * SECOND_US && asks(&matcher));
-    matcher.add_ended([], again, back, now);
+    let longer = missing(&mut matcher, now).unwrap();
+    assert_eq!(longer.before, of.first);
+    assert!(longer.first < now - 365 * 86_400 * SECOND_US && asks(&matcher));
+    // A page that was read before the change is not all that is missing.
+    matcher.add_ended("acme", of.generation, [], longer.first, now);
+    assert!(asks(&matcher));
+    matcher.add_ended("acme", longer.generation, [], longer.first, now);
     assert!(!asks(&matcher));
     // Goals that watch nothing cost nothing.
     windowed.goals.clear();
     matcher.update_workflows(&[windowed]).unwrap();
-    assert_eq!((matcher.ended_to_load(now), asks(&matcher)), (None, false));
+    assert_eq!((missing(&mut matcher, now), asks(&matcher)), (None, false));
 }

@@ -46,6 +46,7 @@ from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import (
     EndedCheck,
+    EndPosition,
     EnrollmentStart,
     EventCheck,
     Excluded,
@@ -147,10 +148,15 @@ class MemoryShardStore:
         return ended_runs.read(self._tables, checks)
 
     async def ends(
-        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+        self,
+        lease: SlotLease,
+        tenant: TenantId,
+        before: Mapping[int, EndPosition],
+        first: int,
+        limit: int,
     ) -> Sequence[RunEnd]:
         self._require(lease)
-        return ended_runs.ends(self._tables, lease.slots, before, first, limit)
+        return ended_runs.ends(self._tables, tenant, before, first, limit)
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]

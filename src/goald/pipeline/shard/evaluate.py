@@ -6,7 +6,7 @@ returned from the commit.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from goald import _native
 from goald.domain.contacts.forwards import Forward
@@ -22,6 +22,15 @@ from goald.ports.shard_store import Excluded, RunEnd, ShardStore
 
 Repeats: TypeAlias = Collection[tuple[str, str]]
 """(tenant, enrollment id) of starts that begin no active enrollment."""
+
+
+class MissingEnds(NamedTuple):
+    """The ends of a tenant's enrollments that memory lacks: see `_native.Matcher.ended_to_load`."""
+
+    tenant_id: TenantId
+    generation: int
+    before: int
+    first: int
 
 
 class Evaluator:
@@ -158,14 +167,18 @@ class Evaluator:
             origins=group.origins,
         )
 
-    def ended_to_load(self, now_us: int) -> tuple[int, int] | None:
+    def ended_to_load(self, now_us: int) -> MissingEnds | None:
         """See `_native.Matcher.ended_to_load`."""
-        return self._matcher.ended_to_load(now_us)
+        found = self._matcher.ended_to_load(now_us)
+        return None if found is None else MissingEnds(*found)
 
-    def add_ended(self, ends: Sequence[RunEnd], before: int, first: int, now_us: int) -> None:
-        """Add the ends of enrollments: all of those before a time, back to another."""
-        rows = [(end.tenant_id, end.contact_id, end.ended_at) for end in ends]
-        self._matcher.add_ended(rows, before, first, now_us)
+    def add_ended(
+        self, of: MissingEnds, ends: Sequence[RunEnd], first: int, now_us: int
+    ) -> int | None:
+        """Add ends that are missing. With them, all are added back to the time `first`. See
+        `_native.Matcher.add_ended`."""
+        rows = [(end.contact_id, end.position.ended_at) for end in ends]
+        return self._matcher.add_ended(of.tenant_id, of.generation, rows, first, now_us)
 
     def contacts_of(self, buffers: Sequence[bytes]) -> list[tuple[TenantId, ContactId]]:
         """Return the contacts of the events of these buffers."""

@@ -4,6 +4,7 @@ from tests.fault.guards.guard import Edit, Guard
 
 PIPELINE = "tests/unit/pipeline/shard/test_after_the_end.py"
 STORE = "tests/contract/shard_store/test_shard_store_ended.py"
+LOADER = "tests/unit/pipeline/shard/test_ended_loader.py"
 PLANS = "tests/integration/postgres/plans/test_ended_plans.py"
 _MEMORY = "src/goald/adapters/memory/ended/runs.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
@@ -105,12 +106,64 @@ AFTER_END_GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                '(ended_at, tenant_id COLLATE "POSIX", id COLLATE "POSIX") < '
-                "(goald.at($1), $2::text, $3::text)",
-                "ended_at < goald.at($1) AND $2::text = $2 AND $3::text = $3",
+                '      AND (o.ended_at, o.id COLLATE "POSIX") < (n.ended_at, n.id)\n',
+                "      AND o.ended_at < n.ended_at\n",
             ),
         ),
         (STORE,),
+    ),
+    Guard(
+        "after the end: a page of ends reads no rows of other slots",
+        "D8, E18",
+        (
+            Edit(
+                _POSTGRES,
+                """= $1::text AND o.slot = n.slot\n""",
+                """= $1::text AND o.slot + 0 = n.slot\n""",
+            ),
+        ),
+        (PLANS,),
+    ),
+    Guard(
+        "after the end: contacts that were erased are not loaded",
+        "E18",
+        (
+            Edit(
+                _POSTGRES,
+                "      AND NOT starts_with(o.contact_id, 'erased:')\n",
+                "",
+            ),
+            Edit(
+                _MEMORY,
+                "            and not row.contact_id.startswith(PSEUDONYM_PREFIX)\n",
+                "",
+            ),
+        ),
+        (STORE, LOADER),
+    ),
+    Guard(
+        "after the end: a tenant with many ends leaves turns to others",
+        "D8, E18",
+        (
+            Edit(
+                "src/goald/pipeline/shard/ended_loader.py",
+                "pages >= PAGES_OF_TURN and complete < missing.before",
+                "False and complete < missing.before",
+            ),
+        ),
+        (LOADER,),
+    ),
+    Guard(
+        "after the end: a turn among ends of one time continues",
+        "E18",
+        (
+            Edit(
+                "src/goald/pipeline/shard/ended_loader.py",
+                "pages >= PAGES_OF_TURN and complete < missing.before",
+                "pages >= PAGES_OF_TURN",
+            ),
+        ),
+        (LOADER,),
     ),
     Guard(
         "after the end: events of contacts without ended enrollments cause no question",

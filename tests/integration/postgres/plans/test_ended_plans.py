@@ -20,7 +20,8 @@ LIMIT = 20
 ENROLLMENTS = """
 INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at)
-SELECT 'acme', 'e-' || n, {contact}, 'w-1', 3, 'exited', goald.at(0), goald.at(n::int8 * 1000000)
+SELECT {tenant}, 'e-' || n, {contact}, 'w-1', {slot}, 'exited', goald.at(0),
+       goald.at(n::int8 * 1000000)
 FROM generate_series(1, {rows}) n
 """
 
@@ -29,9 +30,16 @@ FROM generate_series(1, {rows}) n
 async def shard(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """A connection of a shard, over a contact with many ended enrollments, and many others."""
     admin = await asyncpg.connect(database.admin_dsn)
-    await admin.execute(ENROLLMENTS.format(contact="'c-1'", rows=ROWS))
-    others = ENROLLMENTS.replace("'e-'", "'o-'").format(contact="'c-' || n + 1", rows=ROWS)
-    await admin.execute(others)
+    for prefix, contact, tenant, slot in (
+        ("e", "'c-1'", "'acme'", "3"),
+        ("o", "'c-' || n + 1", "'acme'", "3"),
+        ("p", "'d-' || n", "'acme'", "4"),
+        ("x", "'erased:' || n", "'acme'", "3"),
+        ("q", "'c-' || n", "'other'", "3"),
+        ("r", "'f-' || n", "'acme'", "200"),
+    ):
+        values = {"contact": contact, "tenant": tenant, "slot": slot, "rows": ROWS}
+        await admin.execute(ENROLLMENTS.replace("'e-'", f"'{prefix}-'").format(**values))
     await admin.execute("ANALYZE goald.workflow_enrollments")
     await admin.close()
     settings = {"role": "goald_shard", **request.param}
@@ -72,11 +80,17 @@ async def test_a_question_reads_the_latest_enrollments_of_the_contact(
     assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * (LIMIT + contacts)
 
 
-async def test_a_page_of_ends_reads_as_many_rows_as_it_has(shard: Any) -> None:
+@pytest.mark.parametrize("slots", [[3], [3, 4], [5], list(range(128))], ids=len)
+async def test_a_page_of_ends_reads_as_many_rows_as_it_has(shard: Any, slots: list[int]) -> None:
+    """At any number of ends of other slots, other tenants and erased contacts."""
     await shard.execute(ended.IN_ORDER)
-    arguments = f"{ROWS // 2 * 1_000_000}, '', '', 0, {LIMIT}"
-    types = "int8, text, text, int8, int8"
-    assert await rows_read(shard, types, ended.ENDS, arguments) <= 2 * LIMIT
+    times = [ROWS // 2 * 1_000_000] * len(slots)
+    numbers = ",".join(map(str, slots)), ",".join(map(str, times)), ",".join('""' for _ in slots)
+    positions = ", ".join(f"'{{{each}}}'" for each in numbers)
+    types = "text, int2[], int8[], text[], int8, int8"
+    read = await rows_read(shard, types, ended.ENDS, f"'acme', {positions}, 0, {LIMIT}")
+    # The positions are read too, twice.
+    assert read - 2 * len(slots) <= LIMIT * len({3, 4}.intersection(slots))
 
 
 async def test_an_enrollment_that_meets_goals_after_its_end_is_found_by_its_id(shard: Any) -> None:

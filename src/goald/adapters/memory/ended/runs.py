@@ -1,13 +1,14 @@
 """Enrollments that have ended (E18), over the tables in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, began_at
-from goald.domain.slots import SlotRange
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.ports.change import EFFECTIVE, Change
 from goald.ports.shard_store import (
     ENDED_OF_CONTACT,
     EndedCheck,
+    EndPosition,
     RunEnd,
     WatchedRun,
     WatchedRuns,
@@ -36,19 +37,27 @@ def read(tables: MemoryDatabase, checks: Sequence[EndedCheck]) -> WatchedRuns:
 
 
 def ends(
-    tables: MemoryDatabase, slots: SlotRange, before: RunEnd, first: int, limit: int
+    tables: MemoryDatabase,
+    tenant: str,
+    before: Mapping[int, EndPosition],
+    first: int,
+    limit: int,
 ) -> list[RunEnd]:
     """See `ShardStore.ends`."""
-    found = [
-        RunEnd(row.ended_at, row.tenant_id, row.id, row.contact_id)
-        for row in tables.enrollments.values()
-        if row.ended_at is not None
-        and row.status in _WATCHED
-        and slots.first <= row.slot <= slots.last
-        and row.ended_at >= first
-        and (row.ended_at, row.tenant_id, row.id) < before[:3]
-    ]
-    return sorted(found, reverse=True)[:limit]
+    found: dict[int, list[RunEnd]] = {slot: [] for slot in before}
+    for row in tables.enrollments.values():
+        if (
+            row.tenant_id == tenant
+            and row.slot in before
+            and row.ended_at is not None
+            and row.status in _WATCHED
+            and not row.contact_id.startswith(PSEUDONYM_PREFIX)
+            and row.ended_at >= first
+            and (row.ended_at, row.id) < before[row.slot]
+        ):
+            position = EndPosition(row.ended_at, row.id)
+            found[row.slot].append(RunEnd(row.slot, position, row.contact_id))
+    return [end for ends in found.values() for end in sorted(ends, reverse=True)[:limit]]
 
 
 def meet(tables: MemoryDatabase, change: Change, effective: bytearray) -> None:

@@ -1,11 +1,12 @@
 """Enrollments that have ended, for events that arrive later (E18)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from goald.ports.shard_store import (
     ENDED_OF_CONTACT,
     EndedCheck,
+    EndPosition,
     RunEnd,
     WatchedRun,
     WatchedRuns,
@@ -50,16 +51,26 @@ IN_ORDER: Final = "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = of
 behind a position."""
 
 ENDS = """
-SELECT goald.us(ended_at), tenant_id, id, contact_id
-FROM goald.workflow_enrollments
-WHERE status IN ('completed', 'exited', 'cancelled')
-  AND (ended_at, tenant_id COLLATE "POSIX", id COLLATE "POSIX") < (goald.at($1), $2::text, $3::text)
-  AND ended_at >= goald.at($4)
-ORDER BY workflow_enrollments.ended_at DESC, tenant_id COLLATE "POSIX" DESC,
-         id COLLATE "POSIX" DESC
-LIMIT $5
+WITH n AS MATERIALIZED (
+    SELECT n.slot, goald.at(n.ended_at) AS ended_at, n.id
+    FROM unnest($2::int2[], $3::int8[], $4::text[]) AS n (slot, ended_at, id)
+)
+SELECT e.slot, goald.us(e.ended_at), e.id, e.contact_id
+FROM n CROSS JOIN LATERAL (
+    SELECT o.slot, o.ended_at, o.id, o.contact_id
+    FROM goald.workflow_enrollments o
+    WHERE o.status IN ('completed', 'exited', 'cancelled')
+      AND NOT starts_with(o.contact_id, 'erased:')
+      AND o.tenant_id COLLATE "POSIX" = $1::text AND o.slot = n.slot
+      AND (o.ended_at, o.id COLLATE "POSIX") < (n.ended_at, n.id)
+      AND o.ended_at >= goald.at($5)
+    ORDER BY o.ended_at DESC, o.id COLLATE "POSIX" DESC
+    LIMIT $6
+) AS e
 """
-"""Execute after IN_ORDER. The ends before a position, back to $4."""
+"""Execute after IN_ORDER. The ends of a tenant before a position in each slot, back to $5, up to $6
+of a slot. The positions are computed first, because under row security the index is not used for a
+comparison with a function. Reads no rows of other slots, however many there are."""
 
 
 async def read(connection: Any, checks: Sequence[EndedCheck]) -> WatchedRuns:
@@ -74,8 +85,11 @@ async def read(connection: Any, checks: Sequence[EndedCheck]) -> WatchedRuns:
     return WatchedRuns(runs, {checks[place - 1] for (place,) in counted})
 
 
-async def ends(connection: Any, before: RunEnd, first: int, limit: int) -> list[RunEnd]:
+async def ends(
+    connection: Any, tenant: str, before: Mapping[int, EndPosition], first: int, limit: int
+) -> list[RunEnd]:
     """See `ShardStore.ends`, in the transaction of the caller."""
     await connection.execute(IN_ORDER)
-    rows = await connection.fetch(ENDS, *before[:3], first, limit)
-    return [RunEnd(*row) for row in rows]
+    times, ids = map(list, zip(*before.values(), strict=True))
+    rows = await connection.fetch(ENDS, tenant, list(before), times, ids, first, limit)
+    return [RunEnd(slot, EndPosition(at, id_), contact) for slot, at, id_, contact in rows]

@@ -1,7 +1,8 @@
 """The durable state of a range of slots, in Postgres.
 
-Uses three connections: one for commits and loads, whose backend a takeover ends; one for the
-configuration and the outbox; and one for renewals, so that a slow statement never costs the lease.
+Uses four connections: one for commits and loads, whose backend a takeover ends; one for the
+configuration and the outbox; one for renewals, so that a slow statement never costs the lease; and
+one for the pages of ended enrollments, so that no exit waits for them.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from goald.ports.configuration import Configuration, WorkflowConfiguration, Work
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import (
     EndedCheck,
+    EndPosition,
     EnrollmentStart,
     EventCheck,
     Excluded,
@@ -80,6 +82,9 @@ class PostgresShardStore:
         )
         self._renewer = Connection(
             dsn, role=SHARD_ROLE, name="goald-lease", settings=SETTINGS, server=server
+        )
+        self._ends = Connection(
+            dsn, role=SHARD_ROLE, name="goald-ends", settings=SETTINGS, server=server
         )
         self._outbox = PostgresOutbox(self._side, server)
         self._tombstones = Tombstones()
@@ -180,11 +185,16 @@ class PostgresShardStore:
             return await ended.read(connection, checks)
 
     async def ends(
-        self, lease: SlotLease, before: RunEnd, first: int, limit: int
+        self,
+        lease: SlotLease,
+        tenant: TenantId,
+        before: Mapping[int, EndPosition],
+        first: int,
+        limit: int,
     ) -> Sequence[RunEnd]:
-        async with self._side.transaction(lease.slots) as connection:
+        async with self._ends.transaction(lease.slots) as connection:
             await _require(connection, statements.READ_LEASE, lease)
-            return await ended.ends(connection, before, first, limit)
+            return await ended.ends(connection, tenant, before, first, limit)
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]
@@ -295,7 +305,8 @@ class PostgresShardStore:
             raise CommitUnknown(str(error)) from error
 
     async def close(self) -> None:
-        await asyncio.gather(self._writer.close(), self._side.close(), self._renewer.close())
+        connections = self._writer, self._side, self._renewer, self._ends
+        await asyncio.gather(*(connection.close() for connection in connections))
 
     async def _copy(
         self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
