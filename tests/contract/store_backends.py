@@ -1,9 +1,18 @@
 """Backends of the store and lease suites, with direct access to their state."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
 import asyncpg
+from tests.contract.executions.rows import (
+    ExecutionRows,
+    publish_in_memory,
+    publish_in_postgres,
+    rows_in_memory,
+    rows_in_postgres,
+)
 from tests.support.services.servers import Database
 
 from goald.adapters.memory.clock import ManualClock
@@ -82,6 +91,11 @@ class Tables(Protocol):
 
     async def distinguish_tags(self, tenant: str, by_case: bool) -> None:
         """Change the setting of a tenant, for later commits."""
+
+    async def executions(self) -> ExecutionRows: ...
+
+    async def publish(self, workflow: str, version: int, plan: bytes) -> None:
+        """Publish a version of the definition of a workflow of `acme`."""
 
     async def close(self) -> None: ...
 
@@ -191,6 +205,12 @@ class MemoryTables:
             for version, pair in tables.deleted_workflows
             if pair != (tenant, workflow)
         ]
+
+    async def executions(self) -> ExecutionRows:
+        return rows_in_memory(self._database)
+
+    async def publish(self, workflow: str, version: int, plan: bytes) -> None:
+        publish_in_memory(self._database, workflow, version, plan)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -327,13 +347,26 @@ class PostgresTables:
             " DO UPDATE SET tag_case_sensitive = excluded.tag_case_sensitive"
         )
 
+    async def executions(self) -> ExecutionRows:
+        async with self._connection() as connection:
+            return await rows_in_postgres(connection)
+
+    async def publish(self, workflow: str, version: int, plan: bytes) -> None:
+        async with self._connection() as connection:
+            await publish_in_postgres(connection, workflow, version, plan)
+
     async def close(self) -> None:
         for item in self._open:
             await item.close()
 
     async def _read(self, query: str) -> Any:
+        async with self._connection() as connection:
+            return await connection.fetch(query)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
         connection = await asyncpg.connect(self._database.admin_dsn)
         try:
-            return await connection.fetch(query)
+            yield connection
         finally:
             await connection.close()

@@ -12,6 +12,7 @@ from goald.domain.configuration.goals import GoalType
 from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.projection import EventRef
 from goald.domain.records.enrollment import EnrollmentStatus
+from goald.ports.executions.change import ExecutionChange
 from goald.ports.outbox import OutboxRow, StoredMessage
 
 
@@ -219,6 +220,7 @@ class Change:
     """(tenant, enrollment) of missed runs whose events were judged: they are removed."""
     merges: Sequence[ContactMerge] = ()
     """In order, after everything else."""
+    executions: ExecutionChange | None = None
 
 
 EFFECTIVE, EXCLUDES = 1, 2
@@ -264,6 +266,8 @@ class Committed:
     """The tenants of its `contact_events`, which have a projection of contacts from now on."""
     merges: Sequence[MergeOutcome] = ()
     """In the order of the change."""
+    transitions: bytes = b""
+    """One byte for each transition: 1 if its execution was inserted or updated, else 0."""
     is_stale: bool = False
-    """An effect did not find the row that memory expected: memory is stale, and the contacts
-    of the batch must be loaded again."""
+    """An effect or a transition did not find the row that memory expected: memory is stale, and
+    the contacts of the batch must be loaded again."""

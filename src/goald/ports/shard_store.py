@@ -14,6 +14,7 @@ from goald.domain.leases import SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowKey
+from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbox import Outbox
 
 ENDED_OF_CONTACT: Final = 100
@@ -169,6 +170,10 @@ class ShardStore(Protocol):
     def outbox(self) -> Outbox:
         """The outbox of this store."""
 
+    @property
+    def executions(self) -> ExecutionStore:
+        """The executions of this store."""
+
     async def acquire(
         self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
     ) -> SlotLease:
@@ -309,7 +314,8 @@ class ShardStore(Protocol):
 
         Inserts new enrollments whose ids are free, and updates enrollments that are still
         active. Writes achievements and outbox rows only for enrollments that were actually
-        inserted or updated, as well as used events. Repeating a change changes nothing (D1).
+        inserted or updated, as well as used events. Inserts and updates executions if their guards
+        match. Repeating a change changes nothing (D1).
 
         Raises LeaseLost, or ContentRefused if Postgres refuses a row for its content (D4); both
         with nothing written. Raises CommitUnknown if the outcome is unknown: load the contacts

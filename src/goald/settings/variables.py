@@ -267,6 +267,9 @@ class Settings(BaseSettings):
         description="How long goald remembers that an event counted for a contact in a "
         "workflow, so that it does not count for a later enrollment (days)",
     )
+    log_retention: int = Field(
+        90, ge=1, description="How long the log of executions is kept (days)"
+    )
     log_level: str = Field(
         "info",
         pattern="^(debug|info|warning|error)$",

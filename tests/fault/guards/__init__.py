@@ -15,6 +15,7 @@ from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
 from tests.fault.guards.merges import MERGE_GUARDS
 from tests.fault.guards.runs.after_end import AFTER_END_GUARDS
+from tests.fault.guards.runs.execution import EXECUTION_GUARDS
 from tests.fault.guards.runs.missed import MISSED_GUARDS
 from tests.fault.guards.runs.missed_rows import MISSED_ROW_GUARDS
 from tests.fault.guards.runs.use import USE_GUARDS
@@ -42,7 +43,7 @@ GUARDS = (
         (
             Edit(
                 _POSTGRES,
-                "                await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "                await require(connection, statements.HOLD_LEASE, lease)\n"
                 "                self._fail_point(FailPoint.LEASE_LOCKED)\n",
                 "                self._fail_point(FailPoint.LEASE_LOCKED)\n",
             ),
@@ -141,7 +142,7 @@ GUARDS = (
             ),
             Edit(
                 _MEMORY,
-                'elif row is not None and row.status == "active":',
+                'elif row is not None and row.status == "active" and i not in torn:',
                 "elif row is not None:",
             ),
         ),
@@ -234,6 +235,7 @@ GUARDS = (
     *TENANT_GUARDS,
     *ERASURE_GUARDS,
     *USE_GUARDS,
+    *EXECUTION_GUARDS,
     *MISSED_GUARDS,
     *MISSED_ROW_GUARDS,
     *AFTER_END_GUARDS,

@@ -129,7 +129,7 @@ CONTACT_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/store.py",
-                "            await _require(connection, statements.READ_LEASE, lease)\n"
+                "            await require(connection, statements.READ_LEASE, lease)\n"
                 "            return await read_contacts(",
                 "            return await read_contacts(",
             ),

@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
+from tests.support.pipeline.executions import Log, Transition, with_executions
 from tests.support.services.servers import Database
 
 from goald._native import with_contact
@@ -39,6 +40,9 @@ SELECT (SELECT count(*) FROM goald.workflow_enrollments WHERE contact_id = 'ann'
      + (SELECT count(*) FROM goald.used_events WHERE contact_id = 'ann')
      + (SELECT count(*) FROM goald.missed_runs WHERE contact_id = 'ann')
      + (SELECT count(*) FROM goald.missed_events WHERE contact_id = 'ann')
+     + (SELECT count(*) FROM goald.workflow_executions WHERE contact_id = 'ann')
+     + (SELECT count(*) FROM goald.workflow_entries WHERE contact_id = 'ann')
+     + (SELECT count(*) FROM goald.execution_logs WHERE contact_id = 'ann')
 """
 
 
@@ -144,6 +148,22 @@ async def test_used_events_are_erased_in_bounded_pages(service: Service) -> None
     assert await service.remaining() == 0
     assert max(page.rows for page in pages) < MOST_ROWS
     assert sum(page.rows for page in pages) == MANY + 2
+
+
+async def test_executions_are_erased_in_bounded_pages(service: Service) -> None:
+    """With their entries of workflows, and the log of blocked triggers."""
+    starts = [
+        Transition(f"e-{number}", number, workflow_id=f"w-{number}") for number in range(MANY)
+    ]
+    logs = [Log("opt_out_blocked", contact_id="ann") for _ in range(MANY)]
+    effects = [Effect(start.execution_id, workflow_id=start.workflow_id) for start in starts]
+    await service.store.commit(service.lease, with_executions(effects, *starts, logs=logs))
+    await service.commit(deleted=True)
+    assert await service.remaining() == 4 * MANY
+    pages = await service.rewrite_all()
+    assert await service.remaining() == 0
+    assert max(page.rows for page in pages) < MOST_ROWS
+    assert sum(page.rows for page in pages) == 3 * MANY
 
 
 async def miss(service: Service, events: int) -> None:

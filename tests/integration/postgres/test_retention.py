@@ -25,11 +25,11 @@ from goald.domain.slots import SlotRange
 from goald.ports.change import MissedEvent, MissedRun
 from goald.ports.configuration import WorkflowKey
 from goald.ports.shard_store import FIRST_MISSED
-from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS, Retention
+from goald.runtime.jobs import retention
+from goald.runtime.jobs.retention import BETWEEN_SECONDS, EVERY_SECONDS, RETRY_SECONDS
 
 KEEP_DAYS = 62
 """The last two months are within retention on any day; the month four months ago is not."""
-USED_KEEP_DAYS = 90
 OLD, YOUNG = (6, 5, 4), 2
 TABLES = ("workflow_goal_achievements", "audit_log")
 DEADLINE_S = 30.0
@@ -167,9 +167,9 @@ class Job:
 
 @asynccontextmanager
 async def job(database: Database) -> AsyncIterator[Job]:
-    clock = ManualClock()
-    retention = Retention(PostgresMonths(database.dsn), KEEP_DAYS, USED_KEEP_DAYS, clock)
-    running = asyncio.create_task(retention.run())
+    clock, keep = ManualClock(), retention.Keep(KEEP_DAYS, used_events=90, logs=KEEP_DAYS)
+    of = retention.Retention(PostgresMonths(database.dsn), keep, clock)
+    running = asyncio.create_task(of.run())
     try:
         yield Job(clock)
         assert not running.done()

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from goald.adapters.memory.stored.executions import ExecutionTables
 from goald.domain.contacts.stored import ContactColumns
 from goald.domain.errors import LeaseHeld
 from goald.domain.leases import (
@@ -166,6 +167,7 @@ class MemoryDatabase:
     forwards: dict[tuple[str, str], StoredForward] = field(default_factory=dict)
     """By tenant and key."""
     transfers: dict[str, StoredTransfer] = field(default_factory=dict)
+    of_executions: ExecutionTables = field(default_factory=ExecutionTables)
     workflows: list[tuple[int, WorkflowConfiguration]] = field(default_factory=list)
     """(version, workflow)."""
     deleted_workflows: list[tuple[int, tuple[str, str]]] = field(default_factory=list)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, OutboxEntry
 from goald.domain.leases import SlotLease
+from goald.domain.records.erasure import PSEUDONYM_PREFIX
+from goald.ports.change import Change
 from goald.ports.clock import Clock
 from goald.ports.outbound import Message
 from goald.ports.outbox import DatabaseIdentity, StoredMessage
@@ -119,3 +121,18 @@ def _stored(entry: OutboxEntry) -> StoredMessage:
 
 def _us(seconds: float) -> int:
     return round(seconds * 1e6)
+
+
+def acknowledge(tables: MemoryDatabase, change: Change) -> None:
+    """Record the acknowledgements of exits. The first of an exit is kept."""
+    for tenant, id_, contact, workflow, _slot, cancelled, at in change.acknowledgements:
+        row = tables.enrollments.get((tenant, id_))
+        if (
+            row is not None
+            and (row.contact_id == contact or row.contact_id.startswith(PSEUDONYM_PREFIX))
+            and row.workflow_id == workflow
+            and row.status == "completed_goal"
+            and row.exit_acknowledged_at is None
+        ):
+            row.exit_acknowledged_at = at
+            row.cancelled_actions = cancelled

@@ -1,4 +1,4 @@
-"""The state and the leases of shards in memory, without Postgres.
+"""The state of shards in memory, without Postgres.
 
 For unit tests and dry runs. The state is lost when the process ends.
 """
@@ -19,8 +19,10 @@ from goald.adapters.memory.database import (
 )
 from goald.adapters.memory.ended import runs as ended_runs
 from goald.adapters.memory.ended.reversals import undo
+from goald.adapters.memory.executions import commit as executions
+from goald.adapters.memory.executions.store import MemoryExecutionStore
 from goald.adapters.memory.merging import merges
-from goald.adapters.memory.outbox import MemoryOutbox
+from goald.adapters.memory.outbox import MemoryOutbox, acknowledge
 from goald.adapters.memory.used_events import erase_uses, excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.contacts.forwards import Forward
@@ -42,6 +44,7 @@ from goald.ports.change import (
 )
 from goald.ports.clock import Clock
 from goald.ports.configuration import Configuration, WorkflowKey
+from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import (
@@ -70,10 +73,15 @@ class MemoryShardStore:
         self._clock = clock
         self._publishes_refunds = publishes_refunds
         self._outbox = MemoryOutbox(database, clock)
+        self._executions = MemoryExecutionStore(database, self._require)
 
     @property
     def outbox(self) -> Outbox:
         return self._outbox
+
+    @property
+    def executions(self) -> ExecutionStore:
+        return self._executions
 
     async def acquire(
         self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
@@ -225,7 +233,8 @@ class MemoryShardStore:
         effective = bytearray(len(effects.tenant_id))
         conflicts: list[Conflict] = []
         ended: list[EndedRun] = []
-        differs, after_end = False, effects.after_end
+        torn, after_end = executions.unmatched(self._tables, change.executions), effects.after_end
+        differs = False
         for i, is_new in ((i, new) for i, new in enumerate(effects.is_new) if not after_end[i]):
             row = self._tables.enrollments.get((effects.tenant_id[i], effects.enrollment_id[i]))
             deleted = self._tables.deleted.get((effects.tenant_id[i], effects.contact_id[i]))
@@ -248,7 +257,7 @@ class MemoryShardStore:
                     conflicts.append(conflict)
                 else:
                     differs |= row.status == "active"
-            elif row is not None and row.status == "active":
+            elif row is not None and row.status == "active" and i not in torn:
                 row.status = effects.status[i]
                 row.ended_at = effects.ended_at[i]
                 row.met_goals += list(effects.met_goals[i])
@@ -256,18 +265,21 @@ class MemoryShardStore:
             else:
                 differs = True
         ended_runs.meet(self._tables, change, effective)
+        transitions, is_stale = executions.write(self._tables, change.executions, effective)
         self._achieve(effects, change.achievements, effective)
         use(self._tables, change, effective)
         outbox = self._enqueue(effects, change, effective)
         for reversal in change.reversals:
             now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
-        self._acknowledge(change)
+        acknowledge(self._tables, change)
         missed.drop_and_keep(self._tables, change)
         keeps = write_contacts(self._tables, change)
-        differs |= self._erase(change)
+        differs |= self._erase(change) or is_stale
         merged = merges.begin(self._tables, change, self._clock.monotonic())
-        return Committed(bytes(effective), conflicts, ended, outbox, keeps, merged, differs)
+        return Committed(
+            bytes(effective), conflicts, ended, outbox, keeps, merged, transitions, differs
+        )
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -373,19 +385,6 @@ class MemoryShardStore:
                 stored.append(StoredMessage(number, Message(row.stream, row.payload)))
         return stored
 
-    def _acknowledge(self, change: Change) -> None:
-        for tenant, id_, contact, workflow, _slot, cancelled, at in change.acknowledgements:
-            row = self._tables.enrollments.get((tenant, id_))
-            if (
-                row is not None
-                and (row.contact_id == contact or row.contact_id.startswith(PSEUDONYM_PREFIX))
-                and row.workflow_id == workflow
-                and row.status == "completed_goal"
-                and row.exit_acknowledged_at is None
-            ):
-                row.exit_acknowledged_at = at
-                row.cancelled_actions = cancelled
-
     def _erase(self, change: Change) -> bool:
         """Erase deleted contacts. Returns whether an enrollment was cancelled that is dated after
         its deletion."""
@@ -408,6 +407,7 @@ class MemoryShardStore:
                     self._tables.missed.pop((tenant, row.id), None)
                     erased.add(row.id)
             erase_uses(self._tables, tenant, contact, at)
+            executions.erase(self._tables, tenant, contact, at, erased)
             for achievement in self._tables.achievements:
                 of = achievement.enrollment
                 if of.tenant_id == tenant and of.id in erased:

@@ -92,6 +92,17 @@ WHERE v.tenant_id = n.tenant_id AND v.contact_id = n.contact_id AND NOT EXISTS (
 """
 """Without the events that an enrollment of a later contact under the same id missed."""
 
+_ENTRIES = """
+FROM goald.workflow_entries w
+WHERE w.tenant_id = n.tenant_id AND w.contact_id = n.contact_id
+  AND w.last_started_at <= goald.at(n.at)
+"""
+_BLOCKED = """
+FROM goald.execution_logs l
+WHERE l.tenant_id = n.tenant_id AND l.contact_id = n.contact_id AND l.at <= goald.at(n.at)
+"""
+"""The log of triggers that were blocked: rows of executions have no contact."""
+
 ERASE_OUTBOX = f"""
 WITH page AS MATERIALIZED (
     SELECT m.number, n.pseudonym FROM {_N} CROSS JOIN LATERAL (
@@ -116,6 +127,13 @@ WITH page AS MATERIALIZED (
     UPDATE goald.workflow_goal_achievements a
     SET contact_id = page.pseudonym, trigger_event = '{{}}', metadata = '{{}}'
     FROM page WHERE a.tenant_id = page.tenant_id AND a.workflow_enrollment_id = page.id
+), executions AS (
+    UPDATE goald.workflow_executions x
+    SET contact_id = page.pseudonym, attributes = NULL, used_events = '{{}}', gate = NULL,
+        updated_at = now(), ended_at = coalesce(x.ended_at, now()),
+        status = CASE WHEN x.ended_at IS NULL THEN 'CANCELLED' ELSE x.status END,
+        completion_reason = coalesce(x.completion_reason, 'contact_deleted')
+    FROM page WHERE x.tenant_id = page.tenant_id AND x.id = page.id
 )
 UPDATE goald.workflow_enrollments e
 SET contact_id = page.pseudonym, match_values = NULL, updated_at = now(),
@@ -125,8 +143,8 @@ SET contact_id = page.pseudonym, match_values = NULL, updated_at = now(),
 FROM page WHERE e.tenant_id = page.tenant_id AND e.id = page.id
 """
 """Removes the contacts, and the event data at any time of the events; status, times and goals stay
-for the statistics. Cancels what is still active, so that no active enrollment is without its
-contact."""
+for the statistics. Cancels what is still active, so that no active enrollment or execution is
+without its contact."""
 
 ERASE_USED_EVENTS = f"""
 WITH page AS MATERIALIZED (
@@ -163,6 +181,30 @@ LIMIT {PAGE_ROWS}
 an enrollment that missed one of these events, so `DROP_EVENTS` looks again. From now on, a commit
 that needs the event waits, and adds it again."""
 
+ERASE_ENTRIES = f"""
+WITH page AS MATERIALIZED (
+    SELECT m.* FROM {_N} CROSS JOIN LATERAL (
+        SELECT w.tenant_id, w.contact_id, w.workflow_id
+        {_ENTRIES} LIMIT {PAGE_ROWS} FOR UPDATE OF w SKIP LOCKED) AS m
+    LIMIT {PAGE_ROWS}
+)
+DELETE FROM goald.workflow_entries w USING page
+WHERE w.tenant_id = page.tenant_id AND w.contact_id = page.contact_id
+  AND w.workflow_id = page.workflow_id
+"""
+
+ERASE_LOGS = f"""
+WITH page AS MATERIALIZED (
+    SELECT m.* FROM {_N} CROSS JOIN LATERAL (
+        SELECT l.tenant_id, l.contact_id, l.number
+        {_BLOCKED} LIMIT {PAGE_ROWS} FOR UPDATE OF l SKIP LOCKED) AS m
+    LIMIT {PAGE_ROWS}
+)
+UPDATE goald.execution_logs l SET contact_id = NULL
+FROM page WHERE l.tenant_id = page.tenant_id AND l.contact_id = page.contact_id
+  AND l.number = page.number
+"""
+
 DONE = f"""
 UPDATE goald.erasures t SET contact_id = NULL
 FROM {_N}
@@ -170,6 +212,7 @@ WHERE t.mark = n.mark AND goald.us(t.last_requested_at) = n.requested_at
   AND NOT EXISTS (SELECT {_MESSAGES}) AND NOT EXISTS (SELECT {_ENROLLMENTS})
   AND NOT EXISTS (SELECT {_USED_EVENTS})
   AND NOT EXISTS (SELECT {_MISSED_RUNS}) AND NOT EXISTS (SELECT {_MISSED_EVENTS})
+  AND NOT EXISTS (SELECT {_ENTRIES}) AND NOT EXISTS (SELECT {_BLOCKED})
 """
 """Forgets the contacts of which no row is left, unless they were deleted again meanwhile."""
 
@@ -210,6 +253,10 @@ async def _rewrite(connection: Any, deleted: Sequence[Sequence[Any]]) -> Erasure
         rows += _count(await connection.execute(ERASE_MISSED_RUNS, *deleted))
     if rows < PAGE_ROWS:
         rows += await _erase_missed_events(connection, deleted)
+    if rows < PAGE_ROWS:
+        rows += _count(await connection.execute(ERASE_ENTRIES, *deleted))
+    if rows < PAGE_ROWS:
+        rows += _count(await connection.execute(ERASE_LOGS, *deleted))
     contacts = 0
     if rows < PAGE_ROWS:
         contacts = _count(await connection.execute(DONE, *deleted))

@@ -1,4 +1,4 @@
-"""Monthly partitions of the achievements and the audit log."""
+"""Monthly partitions of the achievements, the audit log and the log of executions."""
 
 import asyncpg
 
@@ -13,6 +13,9 @@ MAKE_MONTHS = "SELECT goald.make_achievement_months($1)"
 DROP_MONTH = "SELECT goald.drop_month(make_interval(days => $1))"
 """Drops one month of one table, or none. Waits, and blocks writers, for at most the lock timeout
 that the function sets."""
+
+DROP_LOG_MONTH = "SELECT goald.drop_log_month(make_interval(days => $1))"
+"""As DROP_MONTH, for the log of executions."""
 
 PURGE_DELETED = "SELECT goald.purge_deleted(make_interval(days => $1), $2)"
 
@@ -46,6 +49,16 @@ WITH old AS (
 """
 """Removes the oldest enrollments that missed an event, and events that no other one missed."""
 
+PURGE_ANSWERS = """
+WITH old AS (
+    DELETE FROM goald.execution_answers WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM goald.execution_answers WHERE answered_at < now() - interval '1 hour'
+        ORDER BY answered_at LIMIT $1))
+    RETURNING 1
+) SELECT count(*) FROM old
+"""
+"""Removes the oldest answers to requests. The API waits for seconds only."""
+
 ALL_SLOTS = SlotRange(0, SLOTS - 1)
 
 
@@ -63,9 +76,15 @@ class PostgresMonths:
         return created
 
     async def drop_oldest(self, keep_days: int) -> str | None:
+        return await self._drop(DROP_MONTH, keep_days)
+
+    async def drop_oldest_log(self, keep_days: int) -> str | None:
+        return await self._drop(DROP_LOG_MONTH, keep_days)
+
+    async def _drop(self, statement: str, keep_days: int) -> str | None:
         async with self._connection.use() as connection:
             try:
-                dropped: str | None = await connection.fetchval(DROP_MONTH, keep_days)
+                dropped: str | None = await connection.fetchval(statement, keep_days)
             except asyncpg.LockNotAvailableError:
                 raise ServiceUnavailable(
                     "Postgres: another transaction uses the table of the oldest month"
@@ -90,6 +109,11 @@ class PostgresMonths:
     async def purge_missed(self, most: int) -> int:
         async with self._connection.transaction(ALL_SLOTS) as connection:
             removed: int = await connection.fetchval(PURGE_MISSED, most)
+        return removed
+
+    async def purge_answers(self, most: int) -> int:
+        async with self._connection.transaction(ALL_SLOTS) as connection:
+            removed: int = await connection.fetchval(PURGE_ANSWERS, most)
         return removed
 
     async def close(self) -> None:

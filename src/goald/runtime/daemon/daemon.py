@@ -24,6 +24,7 @@ from goald.runtime.daemon.signals import STOP_SIGNALS, end_immediately
 from goald.runtime.demo import tenant as demo_tenant
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.instance import Instance
+from goald.runtime.jobs.retention import Keep
 from goald.runtime.jobs.stream_count_watcher import StreamCountWatcher
 from goald.runtime.wiring.daemon import (
     Endpoints,
@@ -204,7 +205,8 @@ class Daemon:
     def _jobs_once_ready(self, heartbeat: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """Further jobs of that kind, which need ready actors."""
         settings = self._settings
-        partitions = retention(self._endpoints.postgres_dsn, settings.retention, settings.used_keep)
+        keep = Keep(settings.retention, settings.used_keep, settings.log_retention)
+        partitions = retention(self._endpoints.postgres_dsn, keep)
         streams = trimming(self._settings, self._endpoints, self._metrics)
         bounds = stream_bounds(
             self._endpoints.redis_url, self._settings.stream_bytes, self._metrics

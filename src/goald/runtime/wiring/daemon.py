@@ -55,7 +55,7 @@ from goald.ports.clock import Clock
 from goald.ports.shard_store import ShardStore
 from goald.runtime.jobs.erasure import Erasure, ErasureSettings
 from goald.runtime.jobs.erasure_pages import ErasurePages
-from goald.runtime.jobs.retention import Retention
+from goald.runtime.jobs.retention import Keep, Retention
 from goald.runtime.jobs.stream_bounds import StreamBounds
 from goald.runtime.jobs.transfers import TransferReporter
 from goald.runtime.jobs.trimming import Trimming
@@ -193,9 +193,9 @@ def configuration_service(
     )
 
 
-def retention(postgres_dsn: str, keep_days: int, used_keep_days: int) -> Retention:
+def retention(postgres_dsn: str, keep: Keep) -> Retention:
     """The job that creates and drops monthly partitions. Connects when it runs."""
-    return Retention(PostgresMonths(postgres_dsn), keep_days, used_keep_days, system_clock())
+    return Retention(PostgresMonths(postgres_dsn), keep, system_clock())
 
 
 def trimming(settings: Settings, endpoints: Endpoints, registry: CollectorRegistry) -> Trimming:

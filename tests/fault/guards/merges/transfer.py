@@ -14,7 +14,7 @@ TRANSFER_GUARDS = (
         (
             Edit(
                 "src/goald/adapters/postgres/shard/store.py",
-                "                await _require(connection, statements.HOLD_LEASE, lease)\n"
+                "                await require(connection, statements.HOLD_LEASE, lease)\n"
                 "                yield connection\n",
                 "                yield connection\n",
             ),

@@ -11,6 +11,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres.connection import WRITER_SETTINGS
 from goald.adapters.postgres.session_statements import begin_for
 from goald.adapters.postgres.shard import outbox_statements, statements
+from goald.adapters.postgres.shard.executions import statements as executions
 from goald.domain.slots import SlotRange
 
 
@@ -45,3 +46,13 @@ async def test_rows_are_found_by_their_key(writer: Any, name: str, index: str) -
     found = await plan(writer, getattr(module, name))
     assert set(re.findall(r"(?:workflow_enrollments|outbox)_\w+", found)) == {index}
     assert "Seq Scan" not in found
+
+
+async def test_executions_are_found_by_their_key(writer: Any) -> None:
+    """Also the contacts' executions, through the index of their active enrollments."""
+    of = executions
+    for statement in (of.UPDATE, of.MATCHING, of.ENTER, of.USED, of.JOBS, of.LOAD_CONTACTS):
+        found = await plan(writer, statement)
+        await writer.execute("DEALLOCATE one")
+        assert set(re.findall(r"workflow_executions_\w+", found)) == {"workflow_executions_pkey"}
+        assert "Seq Scan" not in found

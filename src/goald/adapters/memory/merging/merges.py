@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, StoredForward, StoredTransfer, began_at
+from goald.adapters.memory.executions import commit as executions
 from goald.domain.contacts.continuing import continue_contact
 from goald.domain.contacts.forwards import (
     ALREADY_MERGED,
@@ -188,11 +189,13 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
             if row.status == "active":
                 row.status, row.ended_at = "cancelled", max(row.enrolled_at, deleted.deleted_at)
                 tables.missed.pop((tenant, row.id), None)
+                executions.erase(tables, tenant, into, deleted.deleted_at, {row.id})
             row.contact_id = deleted.pseudonym or row.contact_id
         if row.status != "active":
             continue
         row.merges = join_merges(row.merges, transfer.merges)
     _move_uses(tables, transfer, is_deleted=is_deleted)
+    executions.move_entries(tables, tenant, contact, into, is_deleted=is_deleted)
     if transfer.contact is not None:
         known = tables.contacts.get((tenant, into))
         survivor = None if known is None else contact_of(known)

@@ -4,13 +4,14 @@ An effect that neither inserts nor updates its enrollment is a repeat, a conflic
 of another contact or workflow (E5), or a sign that memory is stale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goald.adapters.postgres.shard import missed, statements
 from goald.adapters.postgres.shard.contacts import keep, write_contacts
 from goald.adapters.postgres.shard.effects import Effects, pick
 from goald.adapters.postgres.shard.erasure import Contact, Tombstones, new_pseudonym
+from goald.adapters.postgres.shard.executions import commit as executions
 from goald.adapters.postgres.shard.merging import forwards
 from goald.adapters.postgres.shard.merging.merges import begin
 from goald.adapters.postgres.shard.reversals import undo
@@ -72,9 +73,18 @@ async def write(
         owners = _recognized(effects, owners, contenders, deleted)
     conflicts, differs = _compare(effects, owners, deleted)
     ended = _ended(effects, owners, deleted)
-    if await _update(connection, effects):
+    torn: Collection[int] = ()
+    if change.executions is not None:
+        torn = await executions.unmatched(connection, change.executions)
+    if await _update(connection, effects, torn):
         differs = True
     await _update_after_end(connection, effects)
+    transitions = b""
+    if change.executions is not None:
+        transitions, is_stale = await executions.write(
+            connection, change.executions, effects.effective, slots, tombstones
+        )
+        differs |= is_stale
     fail_point(FailPoint.ENROLLMENTS_WRITTEN)
     await _achieve(connection, effects, change.achievements)
     await uses.write(connection, effects.effective, effects.began_at)
@@ -100,7 +110,9 @@ async def write(
     if keeps:
         await keep(connection, keeps)
     fail_point(FailPoint.OUTBOX_WRITTEN)
-    return Committed(bytes(effects.effective), conflicts, ended, outbox, keeps, merges, differs)
+    return Committed(
+        bytes(effects.effective), conflicts, ended, outbox, keeps, merges, transitions, differs
+    )
 
 
 async def repeats(
@@ -270,17 +282,21 @@ def _ended(
     return sorted(ended)
 
 
-async def _update(connection: Any, of: Effects) -> bool:
-    """Update enrollments that memory holds as active. Returns whether a row was not active."""
-    known = [i for i, is_new in enumerate(of.is_new) if not is_new and not of.after_end[i]]
+async def _update(connection: Any, of: Effects, torn: Collection[int]) -> bool:
+    """Update enrollments that memory holds as active, without `torn`. Returns whether a row was not
+    active, or is left out."""
+    known = [
+        i for i, is_new in enumerate(of.is_new)
+        if not is_new and not of.after_end[i] and i not in torn
+    ]  # fmt: skip
     if not known:
-        return False
+        return bool(torn)
     columns = pick(
         known, of.tenant, of.enrollment, of.status, of.ended_at, of.met_goals, of.last_achieved,
         of.met_types,
     )  # fmt: skip
     rows = await connection.fetch(statements.UPDATE_ENROLLMENTS, *columns)
-    return bool(of.mark_updated(known, rows))
+    return bool(of.mark_updated(known, rows)) or bool(torn)
 
 
 async def _update_after_end(connection: Any, of: Effects) -> None:

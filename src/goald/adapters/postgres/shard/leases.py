@@ -36,6 +36,12 @@ def require_free(rows: Sequence[Any], takeover_policy: TakeoverPolicy) -> None:
             raise LeaseHeld(f"it is held by {describe_holder(current.holder)}")
 
 
+async def require(connection: Any, statement: str, lease: SlotLease) -> None:
+    """Read or hold a lease. Raises LeaseLost."""
+    if await connection.fetchval(statement, lease.epoch, lease.holder) is None:
+        raise lease_lost(lease)
+
+
 async def renew(
     connection: Any,
     lease: SlotLease | StreamLease,

@@ -20,7 +20,8 @@ from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, ended, missed, statements, used_events
 from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
-from goald.adapters.postgres.shard.leases import SHARD_ROLE, lease_lost, renew, require_free
+from goald.adapters.postgres.shard.executions.store import PostgresExecutionStore, copy_rows
+from goald.adapters.postgres.shard.leases import SHARD_ROLE, renew, require, require_free
 from goald.adapters.postgres.shard.merging import forwards, transfers
 from goald.adapters.postgres.shard.outbox import PostgresOutbox
 from goald.domain.contacts.forwards import Forward
@@ -32,6 +33,7 @@ from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
 from goald.ports.configuration import Configuration, WorkflowConfiguration, WorkflowKey
+from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import (
     EndedCheck,
@@ -50,7 +52,6 @@ from goald.ports.shard_store import (
 
 WRITER_NAME = "goald-commit"
 """The application name by which a takeover recognises the backend to end."""
-LOAD_SECONDS = 600.0
 ALL_SLOTS = SlotRange(0, SLOTS - 1)
 
 
@@ -87,12 +88,17 @@ class PostgresShardStore:
             dsn, role=SHARD_ROLE, name="goald-ends", settings=SETTINGS, server=server
         )
         self._outbox = PostgresOutbox(self._side, server)
+        self._executions = PostgresExecutionStore(self._writer)
         self._tombstones = Tombstones()
         self._partitions_created_on: Any = None
 
     @property
     def outbox(self) -> Outbox:
         return self._outbox
+
+    @property
+    def executions(self) -> ExecutionStore:
+        return self._executions
 
     async def acquire(
         self, slots: SlotRange, holder: str, takeover_policy: TakeoverPolicy = always_take_over
@@ -134,7 +140,7 @@ class PostgresShardStore:
 
     async def check(self, lease: SlotLease) -> None:
         async with self._writer.use() as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
 
     async def configuration(self, after: int) -> Configuration:
         newest = after
@@ -154,7 +160,9 @@ class PostgresShardStore:
         )
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
-        await self._copy(lease, sink, statements.LOAD, lease.slots.first, lease.slots.last)
+        await copy_rows(
+            self._writer, lease, sink, statements.LOAD, lease.slots.first, lease.slots.last
+        )
 
     async def load_contacts(
         self,
@@ -162,26 +170,24 @@ class PostgresShardStore:
         contacts: Sequence[tuple[TenantId, ContactId]],
         sink: Callable[[bytes], object],
     ) -> None:
-        tenants = [tenant for tenant, _ in contacts]
-        await self._copy(
-            lease, sink, statements.LOAD_CONTACTS, tenants, [contact for _, contact in contacts]
-        )
+        columns = [tenant for tenant, _ in contacts], [contact for _, contact in contacts]
+        await copy_rows(self._writer, lease, sink, statements.LOAD_CONTACTS, *columns)
 
     async def repeats(
         self, lease: SlotLease, starts: Sequence[EnrollmentStart]
     ) -> set[tuple[TenantId, str]]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await commit.repeats(connection, starts, lease.slots, self._tombstones)
 
     async def excluded(self, lease: SlotLease, checks: Sequence[EventCheck]) -> set[Excluded]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await used_events.excluded(connection, checks)
 
     async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await ended.read(connection, checks)
 
     async def ends(
@@ -193,21 +199,21 @@ class PostgresShardStore:
         limit: int,
     ) -> Sequence[RunEnd]:
         async with self._ends.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await ended.ends(connection, tenant, before, first, limit)
 
     async def contacts(
         self, lease: SlotLease, contacts: Sequence[ContactKey]
     ) -> Mapping[ContactKey, StoredContact]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await read_contacts(connection, contacts, lease.slots, self._tombstones)
 
     async def missed_workflows(
         self, lease: SlotLease, workflows: Sequence[WorkflowKey]
     ) -> Sequence[WorkflowKey]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await missed.of_workflows(connection, workflows)
 
     async def missed(
@@ -219,14 +225,14 @@ class PostgresShardStore:
         most_bytes: int,
     ) -> MissedPage:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await missed.read(connection, workflow, after, limit, most_bytes)
 
     async def forget_missed(
         self, lease: SlotLease, workflow: WorkflowKey, after: MissedPosition, limit: int
     ) -> MissedPosition | None:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.HOLD_LEASE, lease)
+            await require(connection, statements.HOLD_LEASE, lease)
             return await missed.forget(connection, workflow, after, limit)
 
     async def forward_secret(self) -> str:
@@ -235,19 +241,19 @@ class PostgresShardStore:
 
     async def forwards(self, lease: SlotLease, after: int) -> tuple[Sequence[Forward], int]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.HOLD_LEASE, lease)
+            await require(connection, statements.HOLD_LEASE, lease)
             return await forwards.changed(connection, lease.slots, after, self._tombstones)
 
     async def ended_forwards(
         self, lease: SlotLease, contacts: Collection[PassedOn]
     ) -> set[PassedOn]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             return await forwards.ended(connection, contacts)
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
+            await require(connection, statements.READ_LEASE, lease)
             rows = await connection.fetch(transfers.DUE, lease.slots.first, lease.slots.last)
         return [Transfer(*row) for row in rows]
 
@@ -265,7 +271,7 @@ class PostgresShardStore:
 
     async def refuse(self, lease: SlotLease, transfer: Transfer, reason: str) -> None:
         async with self._writer.transaction(lease.slots) as connection:
-            await _require(connection, statements.HOLD_LEASE, lease)
+            await require(connection, statements.HOLD_LEASE, lease)
             await connection.execute(transfers.REFUSE, transfer.id, reason)
 
     @asynccontextmanager
@@ -273,7 +279,7 @@ class PostgresShardStore:
         """A transaction that moves rows to these slots, under the lease. Raises ContentRefused."""
         try:
             async with self._writer.transaction(ALL_SLOTS) as connection:
-                await _require(connection, statements.HOLD_LEASE, lease)
+                await require(connection, statements.HOLD_LEASE, lease)
                 yield connection
         except ServiceUnavailable as error:
             raise content_error(error.__cause__) or error from error.__cause__
@@ -282,7 +288,7 @@ class PostgresShardStore:
         """If it is cancelled, the outcome is unknown; the next call reads it."""
         try:
             async with self._writer.transaction(lease.slots) as connection:
-                await _require(connection, statements.HOLD_LEASE, lease)
+                await require(connection, statements.HOLD_LEASE, lease)
                 self._fail_point(FailPoint.LEASE_LOCKED)
                 try:
                     return await commit.write(
@@ -308,21 +314,6 @@ class PostgresShardStore:
         connections = self._writer, self._side, self._renewer, self._ends
         await asyncio.gather(*(connection.close() for connection in connections))
 
-    async def _copy(
-        self, lease: SlotLease, sink: Callable[[bytes], object], query: str, *arguments: Any
-    ) -> None:
-        """Stream the rows of a query to `sink`. Checks the lease in the same snapshot."""
-
-        async def take_piece(piece: bytes) -> None:
-            sink(bytes(piece))
-
-        mode = READ_SNAPSHOT
-        async with self._writer.transaction(lease.slots, mode) as connection:
-            await _require(connection, statements.READ_LEASE, lease)
-            await connection.copy_from_query(
-                query, *arguments, output=take_piece, format="binary", timeout=LOAD_SECONDS
-            )
-
 
 def workflow_of(row: Any) -> WorkflowConfiguration:
     """The workflow in a row of CHANGED_WORKFLOWS or WORKFLOWS_OF_TENANT."""
@@ -335,8 +326,3 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
         exits_missed=row["exits_missed"],
         goals=json.loads(row["goals"]),
     )
-
-
-async def _require(connection: Any, statement: str, lease: SlotLease) -> None:
-    if await connection.fetchval(statement, lease.epoch, lease.holder) is None:
-        raise lease_lost(lease)

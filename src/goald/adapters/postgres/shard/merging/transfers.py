@@ -1,8 +1,8 @@
 """Transfers (E21): the shard of the contact that continues moves the rows of the merged contact.
 
 The merged contact has a forward, so the shard of its slot changes none of its rows. They move in
-pages, so that no statement takes longer for a contact with more of them: the active enrollments,
-the used events, and then the ended enrollments.
+pages, so that no statement takes longer for a contact with more of them: the active enrollments
+with their executions, the used events, the entries of workflows, and then the ended enrollments.
 """
 
 import json
@@ -96,6 +96,12 @@ WHERE a.tenant_id = $1 AND a.workflow_enrollment_id = ANY ($2::text[])
 """
 """Nothing but the rows of messages contains the merged contact's id afterwards."""
 
+MOVE_EXECUTIONS = """
+UPDATE goald.workflow_executions x SET contact_id = $3, slot = $4
+WHERE x.tenant_id = $1 AND x.id = ANY ($2::text[])
+"""
+"""Their logs have neither contact nor a slot that matters."""
+
 STOP_WAITING = """
 UPDATE goald.outbox o SET enrollment_id = NULL
 FROM goald.workflow_enrollments e
@@ -143,6 +149,27 @@ SELECT count(*) FROM uses
 """If the other contact was deleted since the merge, its id may have begun a new life, for which
 these events have not counted."""
 
+MOVE_ENTRIES = """
+WITH entries AS (
+    DELETE FROM goald.workflow_entries d
+    WHERE (d.tenant_id, d.contact_id, d.workflow_id) IN (
+        SELECT o.tenant_id, o.contact_id, o.workflow_id FROM goald.workflow_entries o
+        WHERE o.tenant_id = $1 AND o.contact_id = $2
+        LIMIT $5)
+    RETURNING tenant_id, workflow_id, last_started_at, last_ended_at
+), moved AS (
+    INSERT INTO goald.workflow_entries AS w
+        (tenant_id, contact_id, workflow_id, slot, last_started_at, last_ended_at)
+    SELECT tenant_id, $3, workflow_id, $4, last_started_at, last_ended_at FROM entries
+    WHERE NOT $6::bool
+    ON CONFLICT (tenant_id, contact_id, workflow_id) DO UPDATE SET
+        last_started_at = greatest(w.last_started_at, excluded.last_started_at),
+        last_ended_at = greatest(w.last_ended_at, excluded.last_ended_at)
+)
+SELECT count(*) FROM entries
+"""
+"""The later start of the two counts (X9). $6: the other contact was deleted since the merge."""
+
 MISSED = f"""
 SELECT m.event::text, m.payload FROM goald.missed_events m
 WHERE m.tenant_id = $1 AND m.contact_id = $2 AND EXISTS (
@@ -186,6 +213,16 @@ WHERE e.tenant_id = $1 AND e.id = ANY ($2::text[]) AND (e.status = 'active') IS 
   AND coalesce(e.received_at, e.enrolled_at) <= goald.at($3)
 """
 
+CANCEL_EXECUTIONS = """
+UPDATE goald.workflow_executions x
+SET status = 'CANCELLED', completion_reason = 'contact_deleted', gate = NULL, ended_at = now(),
+    updated_at = now()
+FROM goald.workflow_enrollments e
+WHERE x.tenant_id = $1 AND x.id = ANY ($2::text[]) AND x.ended_at IS NULL
+  AND e.tenant_id = x.tenant_id AND e.id = x.id AND e.ended_at IS NOT NULL
+"""
+"""Execute it after CANCEL_DELETED, in a separate statement."""
+
 ADOPTED = """
 UPDATE goald.transfers
 SET adopted_at = now(), contact = NULL, reason = NULL, refused_at = NULL, retry_at = NULL
@@ -210,7 +247,10 @@ async def adopt(
     ids = await move.active()
     if is_deleted:
         await connection.execute(CANCEL_DELETED, row["tenant_id"], ids, deleted_at)
+        await connection.execute(CANCEL_EXECUTIONS, row["tenant_id"], ids)
     if len(ids) == PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:
+        return True
+    if await move.entries(is_deleted=is_deleted) == PAGE_ROWS:
         return True
     await _continue(connection, row, deleted_at if is_deleted else None)
     if is_deleted:
@@ -259,6 +299,12 @@ class _Move:
         number: int = await self._connection.fetchval(statement, *arguments)
         return number
 
+    async def entries(self, *, is_deleted: bool) -> int:
+        """Move the entries of workflows, or remove them. Returns their number."""
+        arguments = *self._moved, PAGE_ROWS, is_deleted
+        number: int = await self._connection.fetchval(MOVE_ENTRIES, *arguments)
+        return number
+
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
         _, merged_at = self._merge
@@ -275,6 +321,7 @@ class _Move:
             return ids
         tenant, contact, into, slot = self._moved
         await self._connection.execute(MOVE_ACHIEVEMENTS, tenant, ids, into, slot)
+        await self._connection.execute(MOVE_EXECUTIONS, tenant, ids, into, slot)
         while rows := await self._connection.fetch(MISSED, tenant, contact, ids):
             events = [event for event, _ in rows]
             payloads = [self._rename(payload, into) for _, payload in rows]

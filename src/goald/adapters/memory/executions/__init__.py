@@ -1,0 +1,1 @@
+"""Executions of workflows, over the tables in memory."""

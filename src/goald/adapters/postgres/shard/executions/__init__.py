@@ -1,0 +1,1 @@
+"""The executions of a range of slots, in Postgres."""

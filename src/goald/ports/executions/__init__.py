@@ -1,0 +1,1 @@
+"""Executions of workflows: the rows of a commit, and the reads of a shard."""
