@@ -277,6 +277,7 @@ class Matcher:
                 Sequence[tuple[str, str, int, int, int, Sequence[str], str | None, str | None]],
             ]
         ] = ...,
+        defers_ended: bool = ...,
         only: Sequence[tuple[str, str, str]] | None = None,
         merges: Sequence[tuple[int, Sequence[int]]] = ...,
         origins: Sequence[tuple[int, str, bool]] = ...,
@@ -304,7 +305,8 @@ class Matcher:
         enrollment id), of its `state_checks`. `ended` are answers to its `ended_checks`: (tenant,
         contact, workflow, the events (key, whether it has counted in the workflow), the ended
         enrollments (id, status, `enrolled_at`, `ended_at`, when it began, goals that it has met,
-        values as JSON, key of the event that started it)).
+        values as JSON, key of the event that started it)). With `defers_ended`, events are deferred
+        that would have further `ended_checks`, except the first event.
 
         With `only`, each event is judged for the enrollments (tenant, enrollment id, event key)
         that missed it while their workflow was paused, and changes nothing else (E19).
@@ -510,10 +512,13 @@ class Proposal:
         for an enrollment unless Postgres excludes them (E11, E21). If it does and `evaluate` did
         not know, the proposal must be evaluated again."""
     @property
-    def ended_checks(self) -> list[tuple[str, str, str, str]]:
-        """(tenant, contact, workflow, event key) of events that may count for ended enrollments of
-        their contacts in a workflow (E18). If Postgres has some, and the event has not counted in
-        the workflow, the proposal must be evaluated again."""
+    def ended_checks(self) -> list[tuple[str, str, str, str, int, int, int, bool]]:
+        """(tenant, contact, workflow, event key, time, since when enrollments began, since when
+        enrollments ended, whether it counts) of events that may count for ended enrollments of
+        their contacts in a workflow (E18): for those that began at or before the time, and began or
+        ended since one of the others. If Postgres has some, and the event has not counted in the
+        workflow; or if it has, and counts for an enrollment that this batch ends; then the proposal
+        must be evaluated again."""
     @property
     def tag_checks(self) -> list[tuple[tuple[str, str, int, str, str, int, str, int], int, int]]:
         """(event as in `contact_events`, number of `contact_events` and of `deletions` that precede

@@ -132,7 +132,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), only = None, merges = Vec::new(), origins = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), defers_ended = false, only = None, merges = Vec::new(), origins = Vec::new()))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -146,6 +146,7 @@ impl Matcher {
         old_tags: Vec<(String, String, Vec<u32>)>,
         states: Vec<State>,
         ended: Vec<Ended>,
+        defers_ended: bool,
         only: Option<Vec<(String, String, String)>>,
         merges: Vec<(usize, Vec<i64>)>,
         origins: Vec<(usize, String, bool)>,
@@ -174,6 +175,7 @@ impl Matcher {
             old_tags: &old_tags,
             states: &states,
             ended: &ended,
+            defers_ended,
             only: only.as_deref(),
             merges: &merges,
             origins: &origins,

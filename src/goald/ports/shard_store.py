@@ -4,7 +4,7 @@ Every coroutine may raise `ServiceUnavailable` if the server is unreachable or r
 write (D6).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from goald.domain.contacts.forwards import Forward
@@ -63,6 +63,19 @@ class EndedCheck(NamedTuple):
     contact_id: str
     workflow_id: str
     event: str
+    time: int
+    """The event's time plus the allowed clock skew."""
+    first_start: int
+    """Goals with a window watch enrollments that began at or after this time."""
+    first_end: int
+    """Goals without one watch enrollments that ended at or after this time."""
+    counts: bool = False
+    """Whether it has counted for an enrollment that the same group ends."""
+
+    def may_count(self, run: "WatchedRun") -> bool:
+        """Whether the event may count for an enrollment of this contact in this workflow."""
+        is_watched = run.enrolled_at >= self.first_start or run.ended_at >= self.first_end
+        return is_watched and run.enrolled_at <= self.time and run.started_by != self.event
 
 
 class WatchedRun(NamedTuple):
@@ -85,9 +98,18 @@ class WatchedRuns(NamedTuple):
     """The enrollments for which events may count although they have ended."""
 
     runs: Mapping[tuple[str, str, str], Sequence[WatchedRun]]
-    """By tenant, contact and workflow: the latest ones."""
+    """By tenant, contact and workflow: the latest ones, at least those that may count."""
     counted: Collection[EndedCheck]
     """The checks whose event has counted in the workflow (E11)."""
+
+
+def first_ends(checks: Iterable[EndedCheck]) -> dict[tuple[str, str, str], int]:
+    """By tenant, contact and workflow: the earliest end for which one of these checks may count."""
+    first: dict[tuple[str, str, str], int] = {}
+    for check in checks:
+        end = min(check.first_start, check.first_end)
+        first[check[:3]] = min(end, first.get(check[:3], end))
+    return first
 
 
 class EndPosition(NamedTuple):
@@ -226,7 +248,8 @@ class ShardStore(Protocol):
         LeaseLost."""
 
     async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
-        """Return the enrollments for which the events of these checks may count (E18): of the
+        """Return the enrollments for which the events of these checks may count (E18): of those that
+        ended since the earliest of their times, and of the
         latest ENDED_OF_CONTACT enrollments of a contact that have ended, those that were not ended
         by their goals or by the deletion of the contact, whose goals were not all met since, and
         whose start is known. Raises LeaseLost."""

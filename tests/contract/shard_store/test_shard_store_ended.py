@@ -41,7 +41,7 @@ def late(enrollment: str, goal: str, **values: Any) -> Effect:
 
 
 def check(event: str = "pay-1", contact: str = "ann", workflow: str = "w-1") -> EndedCheck:
-    return EndedCheck("acme", contact, workflow, goal_id(event))
+    return EndedCheck("acme", contact, workflow, goal_id(event), NOON + 10**12, NOON, NOON)
 
 
 async def found(store: ShardStore, lease: SlotLease, *checks: EndedCheck) -> set[str]:
@@ -139,6 +139,19 @@ async def test_the_latest_enrollments_of_a_contact_are_read(store: ShardStore) -
     rows = [ended(f"e-{number}", number + 1) for number in range(ENDED_OF_CONTACT + 20)]
     await write(store, lease, *rows)
     assert await found(store, lease) == {f"e-{n}" for n in range(20, ENDED_OF_CONTACT + 20)}
+
+
+async def test_enrollments_that_ended_too_early_for_the_events_are_not_read(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await write(store, lease, ended("e-1", 2), ended("e-2", 5), ended("e-3", 9))
+    first, second = (
+        check(event)._replace(first_start=NOON + after * SECOND, first_end=NOON + 20 * SECOND)
+        for event, after in (("pay-1", 5), ("pay-2", 6))
+    )
+    assert await found(store, lease, first, second) == {"e-2", "e-3"}
+    assert await found(store, lease, second) == {"e-3"}
 
 
 async def test_enrollments_of_a_deleted_contact_are_not_found(

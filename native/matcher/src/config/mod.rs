@@ -10,5 +10,6 @@ mod workflow;
 pub use criteria::{Criteria, GoalType};
 pub use products::Products;
 pub use workflow::{
-    CHECKS_ON_ENROLLMENT, ConfigError, Goal, GoalSpec, Logic, Workflow, WorkflowSpec, goal_id,
+    CHECKS_ON_ENROLLMENT, ConfigError, Goal, GoalSpec, Logic, WatchedSince, Workflow, WorkflowSpec,
+    goal_id,
 };

@@ -8,6 +8,7 @@ use super::criteria::{Criteria, GoalType};
 use super::criteria_read::read_match;
 use super::products::Products;
 use crate::decode::EventValues;
+use crate::event::time::LAST_US;
 use crate::event::{Fact, MatchValues};
 use crate::ids::packed::uuid_bytes;
 
@@ -73,6 +74,20 @@ pub struct Goal {
     pub conversion_window: Option<i64>,
     pub is_active: bool,
     pub effective_from: Option<i64>,
+}
+
+/// Goals watch the enrollments that began, or that ended, at or after these times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchedSince {
+    pub began: i64,
+    pub ended: i64,
+}
+
+impl WatchedSince {
+    const NEVER: WatchedSince = WatchedSince {
+        began: LAST_US,
+        ended: LAST_US,
+    };
 }
 
 /// In the bits of `Workflow::listens`, next to those of the goal types: a listening goal is checked
@@ -207,6 +222,21 @@ impl Workflow {
                 .is_some_and(|until| time <= until)
         };
         matched.iter().filter(watches).copied().collect()
+    }
+
+    /// Since when the enrollments have begun or ended that these goals watch at this time (E18).
+    /// `None`: they watch none. Each of these goals watches some.
+    pub fn watched_since(&self, matched: &[Uuid], time: i64, late_us: i64) -> Option<WatchedSince> {
+        let goals = self.goals.iter().filter(|goal| matched.contains(&goal.id));
+        let mut first = WatchedSince::NEVER;
+        for goal in goals {
+            match goal.conversion_window {
+                Some(window) => first.began = first.began.min(time.saturating_sub(window)),
+                None if late_us > 0 => first.ended = time.saturating_sub(late_us),
+                None => {}
+            }
+        }
+        (first != WatchedSince::NEVER).then_some(first)
     }
 
     /// The number of its goals that listen, for each of its enrollments.

@@ -62,7 +62,7 @@ impl Evaluation<'_> {
         true
     }
 
-    /// The same, in one workflow. True if the event has used the turn.
+    /// The same, in one workflow. True if the event has used the turn, or must wait for an answer.
     fn match_workflow(
         &mut self,
         workflow: &str,
@@ -75,26 +75,39 @@ impl Evaluation<'_> {
         if self.has_counted(workflow, key, case) {
             return false;
         }
-        let mut ended = self.ended_in_batch(workflow, case);
         let received_at = case.recorder.received_at();
+        // The event happened and arrived while the enrollment was watched.
+        let time = received_at.max(event.time_us);
+        let Some(first) = config.watched_since(matched, time, self.index.late_us()) else {
+            return false;
+        };
+        let mut ended = self.ended_in_batch(workflow, case);
         if ended.is_empty() && !self.may_meet_ended(case.at.tenant, case.at.hash, received_at) {
             return false;
         }
-        match self.ended.answer(of_contact, key) {
+        let answer = self.ended.answer(of_contact, key);
+        if answer.is_none() && self.ended.defers && self.proposal.events > 0 {
+            return true;
+        }
+        // An answered question has its costs too: otherwise, each evaluation of a batch would ask
+        // as much as the first.
+        self.turn.spend(turn::ASKED);
+        let check = answer.is_none().then_some(self.proposal.ended_checks.len());
+        match answer {
             Some((true, _)) => return false,
             Some((false, stored)) => {
-                self.turn.spend(turn::JUDGED * stored.len() as u64);
+                self.turn.spend(turn::RETURNED * stored.len() as u64);
                 ended.extend(stored.iter().cloned());
             }
-            None => {
-                self.turn.spend(turn::ASKED);
-                self.proposal.ended_checks.push(EndedCheck {
-                    tenant_id: of_contact.0.into(),
-                    contact_id: of_contact.1.into(),
-                    workflow_id: workflow.into(),
-                    event: key,
-                });
-            }
+            None => self.proposal.ended_checks.push(EndedCheck {
+                tenant_id: of_contact.0.into(),
+                contact_id: of_contact.1.into(),
+                workflow_id: workflow.into(),
+                event: key,
+                time: case.fact.time_us,
+                first,
+                counts: false,
+            }),
         }
         ended.sort_by(|a, b| {
             let order = |run: &WatchedRun| (run.ended_at, run.enrolled_at);
@@ -104,6 +117,9 @@ impl Evaluation<'_> {
         });
         for run in &ended {
             if let Some(outcome) = self.outcome_after_end(run, config, matched, case) {
+                if let Some(check) = check {
+                    self.proposal.ended_checks[check].counts = true;
+                }
                 self.record_after_end(run, workflow, outcome, case);
                 return self.turn.is_spent();
             }
@@ -189,7 +205,6 @@ impl Evaluation<'_> {
         {
             return None;
         }
-        // The event happened and arrived while the enrollment was watched.
         let time = case.recorder.received_at().max(event.time_us);
         let times = (run.enrolled_at, run.ended_at);
         let mut matched = config.watching(matched, time, times, self.index.late_us());

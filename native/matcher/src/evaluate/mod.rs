@@ -149,7 +149,7 @@ impl<'i> Evaluation<'i> {
             missed: Missed::new(options.only),
             later_merges: LaterMerges::new(options.merges),
             origins: Origins::new(options.origins),
-            ended: EndedRuns::new(options.ended),
+            ended: EndedRuns::new(options.ended, options.defers_ended),
             forwarded: ForwardedEvents::default(),
             counts: [0; TYPES.len()],
             proposal: Proposal::default(),

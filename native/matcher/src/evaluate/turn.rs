@@ -18,7 +18,7 @@ use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
 
-pub use crate::event::work::{ACHIEVED, ASKED, DELETED, JUDGED, REJECTED, ROW};
+pub use crate::event::work::{ACHIEVED, ASKED, DELETED, JUDGED, REJECTED, RETURNED, ROW};
 
 /// Cheaper events are not charged to their tenants: they cost about as much as charging them.
 /// A call is bounded in bytes, and so in such events.
@@ -45,6 +45,9 @@ pub struct EvaluateOptions<'t> {
     pub states: &'t [KnownState],
     /// The ended enrollments of contacts, likewise (E18).
     pub ended: &'t [EndedAnswer],
+    /// Whether events wait that would ask about further ones, except the first event, so that every
+    /// call makes progress.
+    pub defers_ended: bool,
     /// Judge each event for these enrollments only (tenant, enrollment id, event): events that they
     /// missed while their workflow was paused (E19). `None`: for all.
     pub only: Option<&'t [(String, String, Uuid)]>,

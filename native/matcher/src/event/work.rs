@@ -15,6 +15,8 @@ pub const JUDGED: u64 = 1;
 pub const ROW: u64 = 250;
 /// A question to Postgres about the ended enrollments of a contact in a workflow.
 pub const ASKED: u64 = 1_000;
+/// An ended enrollment that Postgres returned.
+pub const RETURNED: u64 = 20;
 /// An enrollment that meets a goal: a row, an achievement and messages.
 pub const ACHIEVED: u64 = 2_400;
 /// An event that is dead-lettered.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::effect::{Effect, RejectedEvent, SourceEntry};
-use crate::config::GoalType;
+use crate::config::{GoalType, WatchedSince};
 
 /// An enrollment met a goal.
 #[derive(Debug, Clone)]
@@ -57,6 +57,14 @@ pub struct EndedCheck {
     pub contact_id: Box<str>,
     pub workflow_id: Box<str>,
     pub event: Uuid,
+    /// The event's time plus the allowed clock skew: it counts for no enrollment that began later.
+    pub time: i64,
+    /// It counts for enrollments that began at or after the first time, or ended at or after the
+    /// second.
+    pub first: WatchedSince,
+    /// Whether it has counted for an enrollment that the batch ends, so that the result depends on
+    /// whether it has counted before.
+    pub counts: bool,
 }
 
 /// An enrollment ends because its goals are met.

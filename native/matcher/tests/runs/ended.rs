@@ -36,15 +36,24 @@ fn one_goal(id: &str) -> WorkflowSpec {
 
 /// Events that arrive at this second.
 fn evaluate(matcher: &Matcher, second: i64, events: &[Value], ended: &[EndedAnswer]) -> Proposal {
+    let options = EvaluateOptions {
+        ended,
+        ..EvaluateOptions::default()
+    };
+    evaluate_with(matcher, second, events, options)
+}
+
+fn evaluate_with(
+    matcher: &Matcher,
+    second: i64,
+    events: &[Value],
+    options: EvaluateOptions<'_>,
+) -> Proposal {
     let mut writer = BufferWriter::new();
     let ms = (START_US / 1_000 + second * 1_000) as u64;
     for (number, event) in events.iter().enumerate() {
         writer.push(ms, number as u64, event.to_string().as_bytes());
     }
-    let options = EvaluateOptions {
-        ended,
-        ..EvaluateOptions::default()
-    };
     let buffer = writer.finish();
     matcher.evaluate(&[&buffer], NOW_US, options).unwrap()
 }
@@ -114,6 +123,58 @@ fn only_an_event_that_meets_criteria_and_has_not_counted_matters() {
     assert!(proposal.ended_checks.is_empty() && proposal.effects.is_empty());
     let counted = [answer("w-1", &[&late], true, vec![run("e-1", 0, 20)])];
     assert_eq!(met(&evaluate(&matcher(), 30, &[late], &counted)), []);
+}
+
+#[test]
+fn an_answered_question_takes_as_much_of_the_share_as_an_open_one() {
+    let events: Vec<Value> = (0..20).map(|n| tagged("t", &format!("c-{n}"), 10)).collect();
+    let answers: Vec<EndedAnswer> = (0..20)
+        .map(|n| EndedAnswer {
+            contact_id: format!("c-{n}"),
+            ..answer("w-1", &[&events[n]], n % 2 == 0, Vec::new())
+        })
+        .collect();
+    let evaluated = |ended: &[EndedAnswer]| {
+        let shares = Some((5_000, 5_000));
+        let options = EvaluateOptions {
+            shares,
+            ended,
+            ..EvaluateOptions::default()
+        };
+        evaluate_with(&matcher(), 30, &events, options).events
+    };
+    assert_eq!((evaluated(&[]), evaluated(&answers)), (5, 5));
+}
+
+#[test]
+fn events_that_would_ask_wait_if_no_more_is_asked() {
+    let events: Vec<Value> = (0..3).map(|n| tagged("t", &format!("c-{n}"), 10)).collect();
+    let answers = [answer("w-1", &[&events[1]], false, Vec::new())];
+    let options = EvaluateOptions {
+        ended: &answers,
+        defers_ended: true,
+        ..EvaluateOptions::default()
+    };
+    let proposal = evaluate_with(&matcher(), 30, &events, options);
+    // The first event asks: every call makes progress.
+    let asked: Vec<_> = proposal.ended_checks.iter().map(|row| &*row.contact_id).collect();
+    assert_eq!((asked, proposal.events), (vec!["c-0"], 2));
+    assert_eq!(proposal.deferred.len(), 1);
+}
+
+#[test]
+fn a_question_names_since_when_goals_watch() {
+    let mut config = one_goal("w-1");
+    config.goals.push(goal(2, "tag_added", &json!({"tag_id": "t"})));
+    config.goals[1].conversion_window = Some(100 * SECOND_US);
+    let proposal = evaluate(&matcher_of(&[config]), 30, &[tagged("t", "c-1", 10)], &[]);
+    let [check] = &proposal.ended_checks[..] else {
+        panic!("one question");
+    };
+    let at = |second: i64| START_US + second * SECOND_US;
+    assert_eq!(check.time, at(10));
+    assert_eq!((check.first.began, check.first.ended), (at(-70), at(30 - LATE_S)));
+    assert!(!check.counts);
 }
 
 #[test]

@@ -96,7 +96,7 @@ type MergeSource<'py> = (
 type Forwarded<'py> = (usize, u8, Bound<'py, PyBytes>, Vec<i64>, String);
 type DoubtfulStart = (String, String, String, i64);
 type EventCheck = (String, String, String, String, String, i64, i64);
-type EndedCheck = (String, String, String, String);
+type EndedCheck = (String, String, String, String, i64, i64, i64, bool);
 type TagCheck = (ContactEvent, usize, usize);
 type StateCheck = (String, String, String, Option<String>, usize, usize);
 type Deferred<'py> = (usize, String, u32, Bound<'py, PyBytes>);
@@ -184,6 +184,10 @@ impl Proposal {
                 row.contact_id.to_string(),
                 row.workflow_id.to_string(),
                 row.event.to_string(),
+                row.time,
+                row.first.began,
+                row.first.ended,
+                row.counts,
             )
         };
         self.if_last(|core| core.ended_checks.iter().map(row).collect())

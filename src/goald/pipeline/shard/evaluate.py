@@ -15,7 +15,7 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import KnownContacts
-from goald.pipeline.shard.known.ended import EndedAnswer
+from goald.pipeline.shard.known.ended import KnownEnded
 from goald.ports.change import Committed
 from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.shard_store import Excluded, RunEnd, ShardStore
@@ -145,7 +145,7 @@ class Evaluator:
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
-        ended: Sequence[EndedAnswer] = (),
+        ended: KnownEnded | None = None,
     ) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
         does not change. Blocks while Rust works, for a bounded amount of work. `repeats`,
@@ -161,7 +161,8 @@ class Evaluator:
             excluded=sorted(excluded),
             old_tags=[(*event, list(old)) for event, old in old_tags.items() if old],
             states=[(*start, *state) for start, state in states.items()],
-            ended=ended,
+            ended=() if ended is None else ended.rows(),
+            defers_ended=ended is not None and ended.is_complete,
             only=group.only,
             merges=group.merges,
             origins=group.origins,

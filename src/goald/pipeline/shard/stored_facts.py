@@ -49,7 +49,7 @@ async def evaluate(
 
     The group is evaluated again, knowing the answers, until its result depends on nothing that
     Postgres answers differently. Ends, because each evaluation but the last asks something that
-    was not asked before.
+    was not asked before. It is evaluated a few times only because of ended enrollments.
     """
     asked_starts: set[EnrollmentStart] = set()
     asked_checks: set[EventCheck] = set()
@@ -57,7 +57,7 @@ async def evaluate(
     excluded: set[Excluded] = set()
     known, ended = KnownContacts(dict(group.old_tags)), KnownEnded()
     while True:
-        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended.rows())
+        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended)
         starts = {
             EnrollmentStart(TenantId(tenant), enrollment, ContactId(contact), enrolled_at)
             for tenant, enrollment, contact, enrolled_at in proposal.doubtful_starts

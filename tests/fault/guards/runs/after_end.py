@@ -5,6 +5,7 @@ from tests.fault.guards.guard import Edit, Guard
 PIPELINE = "tests/unit/pipeline/shard/test_after_the_end.py"
 STORE = "tests/contract/shard_store/test_shard_store_ended.py"
 LOADER = "tests/unit/pipeline/shard/test_ended_loader.py"
+QUESTIONS = "tests/unit/pipeline/shard/test_ended_questions.py"
 PLANS = "tests/integration/postgres/plans/test_ended_plans.py"
 _MEMORY = "src/goald/adapters/memory/ended/runs.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
@@ -79,7 +80,7 @@ AFTER_END_GUARDS = (
         "after the end: the latest enrollments of a contact are read, at any number of others",
         "D8",
         (
-            Edit(_POSTGRES, "    LIMIT $4\n", "    LIMIT $4 * 1000000\n"),
+            Edit(_POSTGRES, "    LIMIT $5\n", "    LIMIT $5 * 1000000\n"),
             Edit(
                 _MEMORY,
                 "        for row in ended[:ENDED_OF_CONTACT]:\n",
@@ -164,6 +165,40 @@ AFTER_END_GUARDS = (
             ),
         ),
         (LOADER,),
+    ),
+    Guard(
+        "after the end: a group asks a few times, then events wait",
+        "D8",
+        (
+            Edit(
+                "src/goald/pipeline/shard/known/ended.py",
+                "        return self._answers >= MOST_QUESTIONS\n",
+                "        return False\n",
+            ),
+        ),
+        (QUESTIONS,),
+    ),
+    Guard(
+        "after the end: a group is evaluated again only if an event may count",
+        "D8",
+        (
+            Edit(
+                "src/goald/ports/shard_store.py",
+                "        return is_watched and run.enrolled_at <= self.time and run.started_by "
+                "!= self.event\n",
+                "        return True\n",
+            ),
+        ),
+        (QUESTIONS,),
+    ),
+    Guard(
+        "after the end: enrollments that ended too early are not read",
+        "D8",
+        (
+            Edit(_POSTGRES, "      AND o.ended_at >= goald.at(n.first)\n", ""),
+            Edit(_MEMORY, "first.get(key, NEVER)", "0 * first.get(key, NEVER)"),
+        ),
+        (STORE, PLANS),
     ),
     Guard(
         "after the end: events of contacts without ended enrollments cause no question",

@@ -75,9 +75,17 @@ async def test_a_question_reads_the_latest_enrollments_of_the_contact(
     """At any number of other questions."""
     names = ",".join(f"c-{number + 1}" for number in range(contacts))
     tenants, workflows = ",".join(["acme"] * contacts), ",".join(["w-1"] * contacts)
-    arguments = f"'{{{tenants}}}', '{{{names}}}', '{{{workflows}}}', {LIMIT}"
-    types = "text[], text[], text[], int8"
+    first = ",".join(["0"] * contacts)
+    arguments = f"'{{{tenants}}}', '{{{names}}}', '{{{workflows}}}', '{{{first}}}', {LIMIT}"
+    types = "text[], text[], text[], int8[], int8"
     assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * (LIMIT + contacts)
+
+
+async def test_a_question_reads_no_enrollments_that_ended_too_early(shard: Any) -> None:
+    latest = (ROWS - 2) * 1_000_000
+    arguments = f"'{{acme}}', '{{c-1}}', '{{w-1}}', '{{{latest}}}', {ROWS}"
+    types = "text[], text[], text[], int8[], int8"
+    assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * 3
 
 
 @pytest.mark.parametrize("slots", [[3], [3, 4], [5], list(range(128))], ids=len)

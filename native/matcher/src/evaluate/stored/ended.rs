@@ -40,6 +40,8 @@ type Runs<'e> = (&'e str, &'e str, &'e str);
 #[derive(Debug, Default)]
 pub struct EndedRuns<'e> {
     answers: HashMap<Runs<'e>, &'e EndedAnswer, RandomState>,
+    /// Whether events wait that would ask.
+    pub defers: bool,
     /// Whether the batch has ended enrollments.
     pub has_ends: bool,
     /// By tenant and enrollment id: the effect of the batch on an enrollment that had ended.
@@ -47,7 +49,7 @@ pub struct EndedRuns<'e> {
 }
 
 impl<'e> EndedRuns<'e> {
-    pub fn new(answers: &'e [EndedAnswer]) -> EndedRuns<'e> {
+    pub fn new(answers: &'e [EndedAnswer], defers: bool) -> EndedRuns<'e> {
         let key = |answer: &'e EndedAnswer| {
             let runs = (
                 &*answer.tenant_id,
@@ -58,6 +60,7 @@ impl<'e> EndedRuns<'e> {
         };
         EndedRuns {
             answers: answers.iter().map(key).collect(),
+            defers,
             has_ends: false,
             effects: HashMap::default(),
         }

@@ -1,6 +1,7 @@
 """Enrollments that have ended (E18), over the tables in memory."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, began_at
 from goald.domain.records.erasure import PSEUDONYM_PREFIX
@@ -12,15 +13,17 @@ from goald.ports.shard_store import (
     RunEnd,
     WatchedRun,
     WatchedRuns,
+    first_ends,
 )
 
+NEVER: Final = 1 << 62
 _WATCHED = ("completed", "exited", "cancelled")
 
 
 def read(tables: MemoryDatabase, checks: Sequence[EndedCheck]) -> WatchedRuns:
     """See `ShardStore.ended`."""
     runs: dict[tuple[str, str, str], list[WatchedRun]] = {}
-    asked = {check[:3] for check in checks}
+    first = first_ends(checks)
     for tenant, contact in {check[:2] for check in checks}:
         ended = [
             row
@@ -30,7 +33,7 @@ def read(tables: MemoryDatabase, checks: Sequence[EndedCheck]) -> WatchedRuns:
         ended.sort(key=lambda row: row.ended_at or 0, reverse=True)
         for row in ended[:ENDED_OF_CONTACT]:
             key = tenant, contact, row.workflow_id
-            if key in asked and _may_meet(tables, row):
+            if (row.ended_at or 0) >= first.get(key, NEVER) and _may_meet(tables, row):
                 runs.setdefault(key, []).append(_run(row))
     counted = {check for check in checks if check.event in tables.used_events.get(check[:3], {})}
     return WatchedRuns(runs, counted)

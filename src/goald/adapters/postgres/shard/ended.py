@@ -10,18 +10,21 @@ from goald.ports.shard_store import (
     RunEnd,
     WatchedRun,
     WatchedRuns,
+    first_ends,
 )
 
 RUNS = """
 SELECT e.tenant_id, e.contact_id, e.workflow_id, e.id, e.status, goald.us(e.enrolled_at),
        goald.us(e.ended_at), goald.us(coalesce(e.received_at, e.enrolled_at)),
        e.met_goals::text[], e.match_values::text, e.started_by::text
-FROM unnest($1::text[], $2::text[], $3::text[]) AS n (tenant_id, contact_id, workflow_id)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])
+    AS n (tenant_id, contact_id, workflow_id, first)
 CROSS JOIN LATERAL (
     SELECT o.* FROM goald.workflow_enrollments o
-    WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id AND o.ended_at IS NOT NULL
+    WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id
+      AND o.ended_at >= goald.at(n.first)
     ORDER BY o.ended_at DESC
-    LIMIT $4
+    LIMIT $5
 ) AS e
 WHERE e.workflow_id = n.workflow_id
   AND e.status <> 'completed_goal' AND e.met_after_end_at IS NULL
@@ -32,7 +35,7 @@ WHERE e.workflow_id = n.workflow_id
       AND coalesce(e.received_at, e.enrolled_at) <= t.deleted_at)
 """
 """The enrollments of these contacts in these workflows for which events may count. Reads the latest
-$4 ended ones of each contact, in the order of the index, however many there are. Those of a deleted
+$5 ended ones of each contact, back to a time, in the order of the index, however many there are. Those of a deleted
 contact do not count, also before they are erased. If only the end of an enrollment is known, it
 ended when it began."""
 
@@ -75,13 +78,14 @@ comparison with a function. Reads no rows of other slots, however many there are
 
 async def read(connection: Any, checks: Sequence[EndedCheck]) -> WatchedRuns:
     """See `ShardStore.ended`, in the transaction of the caller."""
-    asked = sorted({check[:3] for check in checks})
+    asked = sorted((*of, first) for of, first in first_ends(checks).items())
     columns = map(list, zip(*asked, strict=True))
     rows = await connection.fetch(RUNS, *columns, ENDED_OF_CONTACT)
     runs: dict[tuple[str, str, str], list[WatchedRun]] = {}
     for tenant, contact, workflow, *run in rows:
         runs.setdefault((tenant, contact, workflow), []).append(WatchedRun(*run))
-    counted = await connection.fetch(COUNTED, *map(list, zip(*checks, strict=True)))
+    events = zip(*(check[:4] for check in checks), strict=True)
+    counted = await connection.fetch(COUNTED, *map(list, events))
     return WatchedRuns(runs, {checks[place - 1] for (place,) in counted})
 
 

@@ -3,7 +3,7 @@ that have some."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from goald import _native
 from goald.ports.shard_store import EndedCheck, WatchedRun, WatchedRuns
@@ -12,12 +12,24 @@ EndedAnswer: TypeAlias = tuple[str, str, str, Sequence[tuple[str, bool]], Sequen
 """Tenant, contact, workflow, events and whether they have counted there, enrollments."""
 
 
+MOST_QUESTIONS: Final = 4
+"""How often Postgres is asked for a group. An event asks after it was found that tags are not new,
+and that it does not count for active enrollments."""
+
+
 @dataclass
 class KnownEnded:
     """The answers to the questions of the evaluations of a group."""
 
     _events: dict[tuple[str, str, str], dict[str, bool]] = field(default_factory=dict)
-    _runs: dict[tuple[str, str, str], Sequence[WatchedRun]] = field(default_factory=dict)
+    _runs: dict[tuple[str, str, str], dict[str, WatchedRun]] = field(default_factory=dict)
+    _answers: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether Postgres is asked no more, except about the first event: events that would ask
+        wait for a later group. So the number of evaluations of a group is bounded (D8)."""
+        return self._answers >= MOST_QUESTIONS
 
     def open(self, proposal: _native.Proposal) -> list[EndedCheck]:
         """Return the questions of an evaluation that are not answered yet."""
@@ -28,19 +40,22 @@ class KnownEnded:
 
     def answer(self, checks: Sequence[EndedCheck], found: WatchedRuns) -> bool:
         """Take the answers to these questions. Returns whether the evaluation must be repeated,
-        because it assumed that no enrollment has ended before the batch, and that the events have
-        not counted."""
+        because it assumed that no enrollment has ended before the group for which the events may
+        count, and that the events have not counted."""
+        self._answers += 1
         differs = False
         for check in checks:
-            runs = self._runs.setdefault(check[:3], found.runs.get(check[:3], ()))
+            runs = found.runs.get(check[:3], ())
+            known = self._runs.setdefault(check[:3], {})
+            known |= {run.enrollment_id: run for run in runs}
             counted = check in found.counted
             self._events.setdefault(check[:3], {})[check.event] = counted
-            differs |= bool(runs) or counted
+            differs |= check.counts if counted else any(map(check.may_count, runs))
         return differs
 
     def rows(self) -> list[EndedAnswer]:
         """Return the answers for `_native.Matcher.evaluate`."""
         return [
-            (*key, list(events.items()), list(self._runs[key]))
+            (*key, list(events.items()), list(self._runs[key].values()))
             for key, events in self._events.items()
         ]
