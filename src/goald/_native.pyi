@@ -274,7 +274,19 @@ class Matcher:
                 str,
                 str,
                 Sequence[tuple[str, bool]],
-                Sequence[tuple[str, str, int, int, int, Sequence[str], str | None, str | None]],
+                Sequence[
+                    tuple[
+                        str,
+                        str,
+                        int,
+                        int,
+                        int,
+                        Sequence[str],
+                        str | None,
+                        str | None,
+                        Sequence[int],
+                    ]
+                ],
             ]
         ] = ...,
         defers_ended: bool = ...,
@@ -305,8 +317,9 @@ class Matcher:
         enrollment id), of its `state_checks`. `ended` are answers to its `ended_checks`: (tenant,
         contact, workflow, the events (key, whether it has counted in the workflow), the ended
         enrollments (id, status, `enrolled_at`, `ended_at`, when it began, goals that it has met,
-        values as JSON, key of the event that started it)). With `defers_ended`, events are deferred
-        that would have further `ended_checks`, except the first event.
+        values as JSON, key of the event that started it, merges that moved it)). With
+        `defers_ended`, events are deferred that would have further `ended_checks`, except the
+        first event.
 
         With `only`, each event is judged for the enrollments (tenant, enrollment id, event key)
         that missed it while their workflow was paused, and changes nothing else (E19).

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 /// Tenant, contact, workflow, events and whether they have counted, and enrollments.
 pub type Ended = (String, String, String, Vec<(String, bool)>, Vec<Run>);
 /// Enrollment id, status, `enrolled_at`, `ended_at`, when it began, the goals that it has met, its
-/// values as JSON, and the event that started it.
+/// values as JSON, the event that started it, and the merges that moved it.
 type Run = (
     String,
     String,
@@ -21,6 +21,7 @@ type Run = (
     Vec<String>,
     Option<String>,
     Option<String>,
+    Vec<i64>,
 );
 
 pub fn ended_answer(
@@ -37,7 +38,7 @@ pub fn ended_answer(
 }
 
 fn run(
-    (enrollment_id, status, enrolled_at, ended_at, began_at, met, values, started_by): Run,
+    (enrollment_id, status, enrolled_at, ended_at, began_at, met, values, started_by, merges): Run,
 ) -> PyResult<WatchedRun> {
     let goal = |id: &String| goal_id(id).ok_or_else(|| invalid("a goal id"));
     let values = values
@@ -52,6 +53,7 @@ fn run(
         met: met.iter().map(goal).collect::<PyResult<_>>()?,
         match_values: values.transpose()?,
         started_by: started_by.as_deref().map(event_key).transpose()?,
+        merges,
     })
 }
 

@@ -92,6 +92,8 @@ class WatchedRun(NamedTuple):
     """As in `EffectColumns`."""
     started_by: str | None
     """The key of the event that started it."""
+    merges: Sequence[int] = ()
+    """The merges that moved it, each by when Redis received it, in order (E21)."""
 
 
 class WatchedRuns(NamedTuple):
@@ -248,11 +250,11 @@ class ShardStore(Protocol):
         LeaseLost."""
 
     async def ended(self, lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
-        """Return the enrollments for which the events of these checks may count (E18): of those that
-        ended since the earliest of their times, and of the
-        latest ENDED_OF_CONTACT enrollments of a contact that have ended, those that were not ended
-        by their goals or by the deletion of the contact, whose goals were not all met since, and
-        whose start is known. Raises LeaseLost."""
+        """Return the enrollments for which the events of these checks may count (E18), at least: of
+        the latest ENDED_OF_CONTACT enrollments of a contact that have ended, and that ended since
+        the earliest time of the checks (`first_ends`), those that were not ended by their goals or
+        by the deletion of the contact, whose goals were not all met since, and whose start is
+        known. Raises LeaseLost."""
 
     async def ends(
         self,

@@ -25,6 +25,7 @@ from goald.ports.shard_store import (
 ALL = SlotRange(0, 255)
 ACME = TenantId("acme")
 LAST = EndPosition(NOON + 10**12)
+MERGED_AT = NOON + 10**9
 
 
 def ended(enrollment: str, after: int = 1, **values: Any) -> Effect:
@@ -119,7 +120,7 @@ async def test_enrollments_are_found_by_contact_and_workflow(store: ShardStore) 
     (run,) = answer.runs["acme", "ann", "w-1"]
     assert run == (
         "e-1", "exited", NOON, NOON + 5 * SECOND, NOON - SECOND, [], '{"cart": "c-1"}',
-        goal_id("ad"),
+        goal_id("ad"), [],
     )  # fmt: skip
     assert len(answer.runs) == 1
     others = check(workflow="w-2"), check(contact="bob")
@@ -235,10 +236,13 @@ async def test_no_watched_enrollment_is_left_behind_by_a_merge(
     while await store.move_ended(lease, transfer, with_contact):
         pass
     assert await found(store, lease, check(contact="bea")) == expected
+    moved = (await store.ended(lease, [check(contact="bea")])).runs["acme", "bea", "w-1"]
+    assert {tuple(run.merges) for run in moved} == {(MERGED_AT,)}
     answer: WatchedRuns = await store.ended(lease, [check()])
     assert not answer.runs
 
 
 def _merge() -> Change:
-    slot, at = slot_of("acme", "ann"), NOON + 10**9
-    return change(merges=[ContactMerge("acme", "ann", slot, "bea", goal_id("m"), at, at)])
+    slot = slot_of("acme", "ann")
+    merge = ContactMerge("acme", "ann", slot, "bea", goal_id("m"), MERGED_AT, MERGED_AT)
+    return change(merges=[merge])

@@ -240,7 +240,7 @@ class DictStore:
             if key in asked and row.may_meet and deleted < row.enrolled_at:
                 run = WatchedRun(
                     enrollment, row.status, row.enrolled_at, row.ended_at or 0, row.enrolled_at,
-                    list(row.met), row.match_values, row.started_by,
+                    list(row.met), row.match_values, row.started_by, row.merges,
                 )  # fmt: skip
                 runs.setdefault(key, []).append(run)
         return WatchedRuns(

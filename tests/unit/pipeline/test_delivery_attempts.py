@@ -17,7 +17,7 @@ from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.evaluate import Evaluator, Repeats
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import KnownContacts
-from goald.pipeline.shard.known.ended import EndedAnswer
+from goald.pipeline.shard.known.ended import KnownEnded
 from goald.pipeline.shard_batch import Processed, Shard, ShardBatch
 from goald.ports.event_stream import EventStream, RawEntry
 from goald.ports.shard_store import Excluded
@@ -44,7 +44,7 @@ class PanickingEvaluator(Evaluator):
         repeats: Repeats = (),
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
-        ended: Sequence[EndedAnswer] = (),
+        ended: KnownEnded | None = None,
     ) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)

@@ -11,9 +11,12 @@ use uuid::Uuid;
 use super::Evaluation;
 use super::goals::Match;
 use super::outcome::Outcome;
+use super::record::receipt;
 use super::stored::ended::WatchedRun;
+use super::stored::later_merges::next;
 use super::stored::used_events::runs;
 use super::turn;
+use super::used::JudgedEvent;
 use crate::config::Workflow;
 use crate::proposal::{DoubtfulStart, Effect, EndedCheck};
 use crate::route::slot_of;
@@ -167,9 +170,18 @@ impl Evaluation<'_> {
                 continue;
             }
             let record = effect.record;
-            let (met, values) = match record {
-                Some(record) => (index.met(record), index.match_values(record)),
-                None => (&[][..], effect.match_values.as_ref()),
+            if record.is_some_and(|record| self.is_of_other_run(record, judged)) {
+                continue;
+            }
+            let effect = &self.overlay.effects[number];
+            let (met, values, merges) = match record {
+                // Postgres has compared the merges.
+                Some(record) => (
+                    index.met(record),
+                    index.match_values(record),
+                    self.later_merges.of(judged.entry.buffer),
+                ),
+                None => (&[][..], effect.match_values.as_ref(), &*effect.merges),
             };
             ended.push(WatchedRun {
                 enrollment_id: effect.enrollment_id.to_string(),
@@ -180,14 +192,17 @@ impl Evaluation<'_> {
                 met: [met, &effect.met].concat(),
                 match_values: values.cloned(),
                 started_by: effect.started_by,
+                merges: merges.to_vec(),
             });
             self.doubt(number);
-            let excludes = record.filter(|&record| index.enrollment(record).excludes());
-            if excludes.is_some_and(|record| self.is_excluded(record, judged)) {
-                ended.pop();
-            }
         }
         ended
+    }
+
+    /// Whether the event does not count for an enrollment of the index, as for active ones.
+    fn is_of_other_run(&mut self, record: u32, judged: JudgedEvent<'_, '_>) -> bool {
+        let excludes = self.index.enrollment(record).excludes() || !self.later_merges.is_empty();
+        excludes && self.is_excluded(record, judged)
     }
 
     /// The outcome of the event for an ended enrollment. `None` if nothing changes.
@@ -198,9 +213,11 @@ impl Evaluation<'_> {
         matched: &[Uuid],
         case: &mut Match<'_, '_, '_>,
     ) -> Option<Outcome> {
-        let (key, event) = (case.recorder.event_key(), case.event);
+        let JudgedEvent { entry, event, key } = case.judged();
+        let next_merge = self.later_merges.of(entry.buffer).first().copied();
         if case.fact.time_us < run.enrolled_at
             || run.started_by == Some(key)
+            || next(&run.merges, receipt(entry.entry)) != next_merge
             || self.deletions.cover(event, run.began_at)
         {
             return None;

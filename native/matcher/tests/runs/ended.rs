@@ -68,6 +68,7 @@ fn run(enrollment: &str, enrolled: i64, ended: i64) -> WatchedRun {
         met: Vec::new(),
         match_values: None,
         started_by: None,
+        merges: Vec::new(),
     }
 }
 
@@ -127,7 +128,9 @@ fn only_an_event_that_meets_criteria_and_has_not_counted_matters() {
 
 #[test]
 fn an_answered_question_takes_as_much_of_the_share_as_an_open_one() {
-    let events: Vec<Value> = (0..20).map(|n| tagged("t", &format!("c-{n}"), 10)).collect();
+    let events: Vec<Value> = (0..20)
+        .map(|n| tagged("t", &format!("c-{n}"), 10))
+        .collect();
     let answers: Vec<EndedAnswer> = (0..20)
         .map(|n| EndedAnswer {
             contact_id: format!("c-{n}"),
@@ -157,7 +160,11 @@ fn events_that_would_ask_wait_if_no_more_is_asked() {
     };
     let proposal = evaluate_with(&matcher(), 30, &events, options);
     // The first event asks: every call makes progress.
-    let asked: Vec<_> = proposal.ended_checks.iter().map(|row| &*row.contact_id).collect();
+    let asked: Vec<_> = proposal
+        .ended_checks
+        .iter()
+        .map(|row| &*row.contact_id)
+        .collect();
     assert_eq!((asked, proposal.events), (vec!["c-0"], 2));
     assert_eq!(proposal.deferred.len(), 1);
 }
@@ -165,7 +172,9 @@ fn events_that_would_ask_wait_if_no_more_is_asked() {
 #[test]
 fn a_question_names_since_when_goals_watch() {
     let mut config = one_goal("w-1");
-    config.goals.push(goal(2, "tag_added", &json!({"tag_id": "t"})));
+    config
+        .goals
+        .push(goal(2, "tag_added", &json!({"tag_id": "t"})));
     config.goals[1].conversion_window = Some(100 * SECOND_US);
     let proposal = evaluate(&matcher_of(&[config]), 30, &[tagged("t", "c-1", 10)], &[]);
     let [check] = &proposal.ended_checks[..] else {
@@ -173,7 +182,10 @@ fn a_question_names_since_when_goals_watch() {
     };
     let at = |second: i64| START_US + second * SECOND_US;
     assert_eq!(check.time, at(10));
-    assert_eq!((check.first.began, check.first.ended), (at(-70), at(30 - LATE_S)));
+    assert_eq!(
+        (check.first.began, check.first.ended),
+        (at(-70), at(30 - LATE_S))
+    );
     assert!(!check.counts);
 }
 
@@ -215,6 +227,65 @@ fn the_latest_run_that_can_count_it_gets_the_event() {
     let answers = [answer("w-1", &[&late], false, runs)];
     let proposal = evaluate(&matcher(), 40, &[late], &answers);
     assert_eq!(met(&proposal), [("e-2", Some(10))]);
+}
+
+/// The index of the only buffer, with merges that moved its contact after these seconds.
+fn merges(seconds: &[i64]) -> [(usize, Vec<i64>); 1] {
+    let at = |second: &i64| START_US + second * SECOND_US;
+    [(0, seconds.iter().map(at).collect())]
+}
+
+#[test]
+fn an_event_counts_for_the_runs_that_its_contact_had_when_it_was_received() {
+    let late = tagged("t", "c-1", 10);
+    let met_if_moved = |run_moved: &[i64], event_moved: &[i64]| {
+        let [(_, of_run)] = merges(run_moved);
+        let moved = WatchedRun {
+            merges: of_run,
+            ..run("e-1", 0, 20)
+        };
+        let answers = [answer("w-1", &[&late], false, vec![moved])];
+        let of_event = merges(event_moved);
+        let options = EvaluateOptions {
+            ended: &answers,
+            merges: if event_moved.is_empty() {
+                &[]
+            } else {
+                &of_event
+            },
+            ..EvaluateOptions::default()
+        };
+        let events = std::slice::from_ref(&late);
+        !met(&evaluate_with(&matcher(), 30, events, options)).is_empty()
+    };
+    // Both had one contact when the event was received, and moved together.
+    assert!(met_if_moved(&[], &[]) && met_if_moved(&[40], &[40]));
+    // The event was of the contact that continues, and was received before or after the merge.
+    assert!(!met_if_moved(&[40], &[]));
+    assert!(met_if_moved(&[25], &[]));
+    // The run was of the contact that continues, or came with another merge.
+    assert!(!met_if_moved(&[], &[40]));
+    assert!(!met_if_moved(&[50], &[40]));
+}
+
+#[test]
+fn a_moved_event_counts_for_no_run_of_another_contact_that_the_batch_ends() {
+    let mut matcher = matcher();
+    let mut table = Table::new();
+    let start = [started("e-1", "c-1", "w-1", 0)];
+    let proposal = evaluate(&matcher, 1, &start, &[]);
+    commit(&mut matcher, &mut table, &proposal);
+    let events = [ended("e-1", "c-1", "w-1", 20), tagged("t", "c-1", 10)];
+    let moved = merges(&[40]);
+    let met_with = |merges: &[(usize, Vec<i64>)]| {
+        let options = EvaluateOptions {
+            merges,
+            ..EvaluateOptions::default()
+        };
+        let proposal = evaluate_with(&matcher, 30, &events, options);
+        met(&proposal).len()
+    };
+    assert_eq!((met_with(&[]), met_with(&moved)), (1, 0));
 }
 
 #[test]

@@ -205,8 +205,8 @@ DELETION_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "o.ended_at IS NOT NULL\n      AND o.created_at <= $6\n",
-                "o.ended_at IS NOT NULL\n      AND $6::timestamptz <= now()\n",
+                "o.ended_at IS NOT NULL\n      AND o.created_at <= $8\n",
+                "o.ended_at IS NOT NULL\n      AND $8::timestamptz <= now()\n",
             ),
         ),
         (DELETIONS,),

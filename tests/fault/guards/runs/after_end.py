@@ -102,6 +102,15 @@ AFTER_END_GUARDS = (
         (STORE,),
     ),
     Guard(
+        "after the end: enrollments that moved have the merges that moved them",
+        "E18, E21",
+        (
+            Edit(_POSTGRES, "coalesce(e.merges, '{}')", "'{}'::int8[]"),
+            Edit(_MEMORY, "list(row.merges)", "[]"),
+        ),
+        (STORE,),
+    ),
+    Guard(
         "after the end: a page of ends continues among those of one time",
         "E18",
         (

@@ -20,6 +20,8 @@ pub struct WatchedRun {
     pub met: Vec<Uuid>,
     pub match_values: Option<MatchValues>,
     pub started_by: Option<Uuid>,
+    /// The merges that moved it, each by when Redis received it, in order (E21).
+    pub merges: Vec<i64>,
 }
 
 /// The ended enrollments of a contact in a workflow.

@@ -95,5 +95,5 @@ def _may_meet(tables: MemoryDatabase, row: StoredEnrollment) -> bool:
 def _run(row: StoredEnrollment) -> WatchedRun:
     return WatchedRun(
         row.id, row.status, row.enrolled_at, row.ended_at or 0, began_at(row), list(row.met_goals),
-        row.match_values, row.started_by,
+        row.match_values, row.started_by, list(row.merges),
     )  # fmt: skip

@@ -191,8 +191,6 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
                 tables.missed.pop((tenant, row.id), None)
                 executions.erase(tables, tenant, into, deleted.deleted_at, {row.id})
             row.contact_id = deleted.pseudonym or row.contact_id
-        if row.status != "active":
-            continue
         row.merges = join_merges(row.merges, transfer.merges)
     _move_uses(tables, transfer, is_deleted=is_deleted)
     executions.move_entries(tables, tenant, contact, into, is_deleted=is_deleted)

@@ -16,7 +16,7 @@ from goald.ports.shard_store import (
 RUNS = """
 SELECT e.tenant_id, e.contact_id, e.workflow_id, e.id, e.status, goald.us(e.enrolled_at),
        goald.us(e.ended_at), goald.us(coalesce(e.received_at, e.enrolled_at)),
-       e.met_goals::text[], e.match_values::text, e.started_by::text
+       e.met_goals::text[], e.match_values::text, e.started_by::text, coalesce(e.merges, '{}')
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])
     AS n (tenant_id, contact_id, workflow_id, first)
 CROSS JOIN LATERAL (
@@ -35,9 +35,9 @@ WHERE e.workflow_id = n.workflow_id
       AND coalesce(e.received_at, e.enrolled_at) <= t.deleted_at)
 """
 """The enrollments of these contacts in these workflows for which events may count. Reads the latest
-$5 ended ones of each contact, back to a time, in the order of the index, however many there are. Those of a deleted
-contact do not count, also before they are erased. If only the end of an enrollment is known, it
-ended when it began."""
+$5 ended ones of each contact, back to a time, in the order of the index, however many there are.
+Those of a deleted contact do not count, also before they are erased. If only the end of an
+enrollment is known, it ended when it began."""
 
 COUNTED = """
 SELECT n.place

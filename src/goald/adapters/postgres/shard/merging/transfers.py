@@ -73,17 +73,18 @@ contact."""
 MOVE_ENDED = """
 UPDATE goald.workflow_enrollments e
 SET contact_id = $3, slot = $4, updated_at = now(),
+    merges = goald.join_merges(coalesce(e.merges, '{}'), $6::int8[]),
     received_at = CASE WHEN coalesce(e.received_at, e.enrolled_at) < goald.at($7)
                        THEN goald.at($7) ELSE e.received_at END
 WHERE (e.tenant_id, e.id) IN (
     SELECT o.tenant_id, o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NOT NULL
-      AND o.created_at <= $6
+      AND o.created_at <= $8
     ORDER BY o.ended_at DESC
     LIMIT $5)
 RETURNING e.id
 """
-"""$6 and $7: as $8 and $7 of MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than
+"""$6 to $8: as for MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than
 may be watched (E18), so none of these is left behind."""
 
 MOVE_ACHIEVEMENTS = """
@@ -307,8 +308,8 @@ class _Move:
 
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
-        _, merged_at = self._merge
-        rows = await self._connection.fetch(MOVE_ENDED, *self._moved, *self._page, merged_at)
+        moved = *self._moved, PAGE_ROWS, *self._merge, self._page[1]
+        rows = await self._connection.fetch(MOVE_ENDED, *moved)
         ids = await self._follow([id_ for (id_,) in rows])
         if ids:
             tenant, contact, *_ = self._moved
