@@ -100,7 +100,8 @@ GATE_FLOORS: Final = "goald:gates:floors"
 it."""
 
 PERMITS: Final = "goald:permits:of:"
-"""With a tenant: a set of the executions that have a permit (X8)."""
+"""With a tenant: a set of the executions that have a permit, each behind its slot and a colon
+(X8)."""
 
 PERMITS_OF_SLOT: Final = "goald:permits:slot:"
 """With a slot: a set of the permits of its contacts, each as the length of the tenant in bytes, a

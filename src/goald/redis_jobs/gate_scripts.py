@@ -9,7 +9,8 @@ open gate is that which was returned last. Next to that, each gate takes 2 bits:
 finished, 3 is open or passed. A page of such bits expires some time after its last change.
 
 A slot has 35 bytes in `goald:gates:slots`: the series of its holder (19), and the run of Redis
-under which the holder has admitted the slot (16 characters, spaces for none). It has 19 bytes in
+under which the holder has admitted the slot (16 characters, spaces for none): a digest of its
+`run_id` and its `master_replid`. It has 19 bytes in
 `goald:gates:floors`: the first series whose gates may pass. A later series has a greater epoch.
 
 A script gets a gate as its field, the number of the key of its page, and its place in the page.
@@ -24,10 +25,16 @@ COMMON: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+local function info_of(section, field)
+  local info = redis.pcall('INFO', section)
+  return type(info) == 'string' and string.match(info, field .. ':(%x+)')
+end
+
+-- A primary that becomes a replica and then the primary again keeps its run_id, but not its
+-- replication history, and has lost what the primary between accepted.
 local function current_run()
-  local info = redis.pcall('INFO', 'server')
-  local id = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
-  return id and string.sub(id, 1, 16) or '----------------'
+  local id, history = info_of('server', 'run_id'), info_of('replication', 'master_replid')
+  return id and string.sub(redis.sha1hex(id .. (history or '')), 1, 16) or '----------------'
 end
 
 local function list_of(lists, key)

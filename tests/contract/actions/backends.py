@@ -12,11 +12,12 @@ from goald.adapters.memory.actions.state import MemoryActions
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.redis.actions.gates import RedisGates
 from goald.adapters.redis.actions.permits import RedisPermits
+from goald.domain.actions.gates import GateSeries
 from goald.ports.actions.gates import Gates
 from goald.ports.actions.jobs import JobQueue
 from goald.ports.actions.permits import Permits
 from goald.redis_jobs.queue import RedisJobQueue
-from goald.redis_keys import GATE_SLOTS
+from goald.redis_keys import GATE_SLOTS, closed_gates_key
 
 
 class ActionBackend(Protocol):
@@ -30,6 +31,12 @@ class ActionBackend(Protocol):
     async def now_ms(self) -> int: ...
     async def restart(self) -> None:
         """Continue as another run of the server, with all data."""
+
+    async def fail_over(self) -> None:
+        """The server becomes a replica, and then the primary again."""
+
+    async def forget_ended(self) -> None:
+        """Closed and finished gates expire."""
 
     async def flush(self) -> None: ...
     async def close(self) -> None: ...
@@ -55,6 +62,12 @@ class MemoryActionBackend:
 
     async def restart(self) -> None:
         self.server.streams.run_id += "+"
+
+    async def fail_over(self) -> None:
+        await self.restart()
+
+    async def forget_ended(self) -> None:
+        self._actions.ended.clear()
 
     async def flush(self) -> None:
         self._actions.flush()
@@ -93,6 +106,15 @@ class RedisActionBackend:
             if records[end - 16 : end].strip():
                 records[end - 16 : end] = b"f" * 16
         await self._client.set(GATE_SLOTS, bytes(records))
+
+    async def fail_over(self) -> None:
+        await self._client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        await self._client.execute_command("REPLICAOF", "NO", "ONE")
+
+    async def forget_ended(self) -> None:
+        pages = await self._client.keys(closed_gates_key(GateSeries("*"), 0)[:-1] + "*")
+        assert pages
+        await self._client.delete(*pages)
 
     async def flush(self) -> None:
         await self._client.flushall()

@@ -107,6 +107,19 @@ async def test_registering_a_job_again_changes_nothing(actions: ActionBackend) -
     assert await jobs_in(actions) == []
 
 
+async def test_a_job_that_is_out_for_long_is_not_registered_again(actions: ActionBackend) -> None:
+    """It may be open or passed for longer than closed gates are kept."""
+    gates, queue = await holder(actions), actions.queue()
+    await gates.register(LEASE, [job(G0), job(G1)])
+    await pass_one(queue, G1)
+    await actions.forget_ended()
+    assert await gates.register(LEASE, [job(G0), job(G1)]) == [Registration.EXISTS] * 2
+    assert len(await jobs_in(actions)) == 2
+    answers = await gates.register(LEASE, [job(G2, replaces=G1)])
+    assert answers == [Registration.REPLACED_IS_LIVE]
+    assert await pass_one(queue, G1) is Passed.REFUSED_PASSED
+
+
 async def test_a_job_that_is_twice_in_a_call_is_registered_once(actions: ActionBackend) -> None:
     gates = await holder(actions)
     answers = await gates.register(LEASE, [job(G0), job(G0)])
@@ -556,6 +569,18 @@ async def test_a_call_that_began_under_another_run_may_finish(actions: ActionBac
     claimed = [request(G1, after=0)]
     assert await queue.pass_gates(claimed) == [Passed.REFUSED_UNKNOWN]
     assert await finish(actions, queue, G1, None) is Finished.FINISHED  # reported
+
+
+async def test_a_server_that_was_a_replica_meanwhile_is_another_run(
+    actions: ActionBackend,
+) -> None:
+    """The primary between may have closed gates that this one still has open."""
+    gates, queue = await holder(actions), actions.queue()
+    await gates.register(LEASE, [job(G0)])
+    await actions.fail_over()
+    assert await pass_one(queue, G0) is Passed.NOT_ADMITTED
+    await refused_calls(gates, LEASE, ServerReplaced)
+    assert not (await gates.fence(LEASE, AGAIN)).is_continuous
 
 
 async def test_a_holder_that_died_before_it_admitted_leaves_the_gates_held(

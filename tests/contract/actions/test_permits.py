@@ -119,6 +119,21 @@ async def test_a_report_leaves_the_permits_of_other_slots(actions: ActionBackend
     assert await low.take(permit(2), permit(3)) == [GRANTED, FULL]
 
 
+async def test_an_execution_that_moves_to_other_slots_keeps_its_permit(
+    actions: ActionBackend,
+) -> None:
+    """The holder of the earlier slot reports or returns its permit after the new one took it."""
+    low, high = Shard(actions, LOW, 7), Shard(actions, HIGH, 8)
+    before, after = permit(0, slot=3), permit(0, slot=200)
+    await low.report(before)
+    await high.report()
+    assert await high.take(after) == [GRANTED]
+    await low.release(before)
+    assert await high.take(permit(1, slot=200), limit=1) == [FULL]
+    await low.report()
+    assert await high.take(permit(1, slot=200), limit=1) == [FULL]
+
+
 async def test_an_earlier_holder_can_neither_take_nor_release(actions: ActionBackend) -> None:
     old = await shard(actions, permit(0))
     await Shard(actions, LOW, 9).report(permit(0))

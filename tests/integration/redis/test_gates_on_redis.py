@@ -127,6 +127,24 @@ async def test_a_close_waits_for_the_replicas(any_redis_url: str) -> None:
             await gates.close_gates(LEASE, [GateId(SERIES, 0)])
 
 
+async def test_a_close_that_is_repeated_writes_again(any_redis_url: str) -> None:
+    """Otherwise WAIT, on a new connection, would not wait for the write of the first call."""
+    async with opened(any_redis_url) as (gates, _, client):
+        await gates.close_gates(LEASE, [GateId(SERIES, 0)])
+        before = (await client.info("persistence"))["rdb_changes_since_last_save"]
+        closed = [GateState(GateStatus.CLOSED)]
+        assert await gates.close_gates(LEASE, [GateId(SERIES, 0)]) == closed
+        assert (await client.info("persistence"))["rdb_changes_since_last_save"] > before
+
+
+async def test_a_closed_job_is_no_longer_pending_for_its_worker(any_redis_url: str) -> None:
+    async with opened(any_redis_url) as (gates, queue, client):
+        await gates.register(LEASE, entries(2))
+        assert len(await queue.receive([NOOP], 10, 1.0)) == 2
+        await gates.close_gates(LEASE, [GateId(SERIES, 0)])
+        assert (await client.xpending(action_stream(NOOP), "goald"))["pending"] == 1
+
+
 async def test_a_token_has_16_bytes(any_redis_url: str) -> None:
     async with opened(any_redis_url) as (gates, queue, _client):
         await gates.register(LEASE, entries(1))

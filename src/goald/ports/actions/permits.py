@@ -1,8 +1,9 @@
 """Permits: how many executions of an account may be ACTIVE at the same time (X8).
 
-A permit belongs to one execution. A shard takes it before the commit that makes the execution
-ACTIVE, and returns it after the commit that ends this status. So there may be more permits than
-ACTIVE executions for a moment, never fewer.
+A permit belongs to one execution in one slot. A shard takes it before the commit that makes the
+execution ACTIVE, and returns it after the commit that ends this status. So there may be more
+permits than ACTIVE executions for a moment, never fewer. An execution that moves to another slot,
+because its contact was merged, may have one in each.
 
 Permits use the fence of `ports.Gates`: `series` is that under which the caller has fenced the
 slots. Calls are refused with LeaseLost and ServerReplaced as described there, with nothing

@@ -4,6 +4,8 @@ from tests.fault.guards.guard import Edit, Guard
 
 MACHINE = "tests/property/test_gates.py"
 GATES = "tests/contract/actions/test_gates.py"
+ON_REDIS = "tests/integration/redis/test_gates_on_redis.py"
+_SCRIPTS = "src/goald/redis_jobs/gate_scripts.py"
 _HOLDER = "src/goald/adapters/redis/actions/holder_scripts.py"
 _WORKER = "src/goald/redis_jobs/worker_scripts.py"
 _MEMORY_GATES = "src/goald/adapters/memory/actions/gates.py"
@@ -14,7 +16,7 @@ GATE_GUARDS = (
         "gates: closing an unknown gate stores that it is closed",
         "X2",
         (
-            Edit(_HOLDER, "      if answer == 'u' then mark(at, 1) end\n", ""),
+            Edit(_HOLDER, "      mark(at, state == 2 and 2 or 1)\n", ""),
             Edit(
                 _MEMORY_GATES,
                 "        elif before.status is GateStatus.UNKNOWN:\n"
@@ -246,5 +248,45 @@ GATE_GUARDS = (
             ),
         ),
         (GATES,),
+    ),
+    Guard(
+        "gates: a server that was a replica meanwhile is another run",
+        "X2, D10",
+        (Edit(_SCRIPTS, "redis.sha1hex(id .. (history or ''))", "id"),),
+        (GATES,),
+    ),
+    Guard(
+        "gates: a gate is known by its field when its bits have expired",
+        "X2",
+        (
+            Edit(
+                _HOLDER, "    elseif fields[(at - 6) / step + 1] then\n", "    elseif false then\n"
+            ),
+        ),
+        (GATES,),
+    ),
+    Guard(
+        "gates: a job is not granted again while a gate whose bits have expired is live",
+        "X2",
+        (Edit(_HOLDER, "      if value then live[replaced[i] - 7] = true end\n", ""),),
+        (GATES,),
+    ),
+    Guard(
+        "gates: a close that is repeated writes, so that WAIT waits for it",
+        "X2",
+        (
+            Edit(
+                _HOLDER,
+                "      mark(at, state == 2 and 2 or 1)\n",
+                "      if state == 0 then mark(at, 1) end\n",
+            ),
+        ),
+        (ON_REDIS,),
+    ),
+    Guard(
+        "gates: closing a gate acknowledges its job",
+        "X16",
+        (Edit(_HOLDER, "  write(KEYS[2], ARGV[4], ARGV[6])\n", "  write(KEYS[2], ARGV[4])\n"),),
+        (ON_REDIS,),
     ),
 )

@@ -33,9 +33,26 @@ WORKER_GUARDS = (
         (PERMITS,),
     ),
     Guard(
+        "permits: an execution that moves to another slot keeps its permit",
+        "X8, E21",
+        (
+            Edit(
+                _PERMITS,
+                "redis.call('SADD', ARGV[5] .. tenant, slot .. ':' .. execution)",
+                "redis.call('SADD', ARGV[5] .. tenant, execution)",
+            ),
+            Edit(
+                _PERMITS,
+                "redis.call('SREM', ARGV[5] .. tenant, slot .. ':' .. execution)",
+                "redis.call('SREM', ARGV[5] .. tenant, execution)",
+            ),
+        ),
+        (PERMITS,),
+    ),
+    Guard(
         "permits: the next holder returns those that memory does not know",
         "X8",
-        (Edit(_PERMITS, "      if not active[member] then\n", "      if false then\n"),),
+        (Edit(_PERMITS, "if not active[member] then", "if false then"),),
         (PERMITS,),
     ),
     Guard(

@@ -18,6 +18,7 @@ from goald.redis_keys import (
     GATE_FLOORS,
     GATE_SLOTS,
     GATES,
+    GROUP,
     INACTIVE_WORKFLOWS,
     action_stream,
 )
@@ -94,7 +95,7 @@ class RedisGates:
         for batch in batches(gates):
             places = Places(GATE_SLOTS, GATES)
             arguments: list[str | bytes | int] = [
-                *self._fenced(lease), self._kept_ms, action_stream(""),
+                *self._fenced(lease), self._kept_ms, action_stream(""), GROUP,
             ]  # fmt: skip
             for gate in batch:
                 arguments += places.gate(gate)

@@ -81,18 +81,28 @@ REGISTER: Final = Script(
 local function main()
   local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run())
   if refused then return refused end
-  local step, answers, replaced = 10, {}, {}
+  local step, answers, replaced, names = 10, {}, {}, {}
   for at = 6, #ARGV, step do
-    if ARGV[at + 7] ~= '' then replaced[#replaced + 1] = at + 7 end
+    if ARGV[at + 7] ~= '' then
+      replaced[#replaced + 1] = at + 7
+      names[#names + 1] = ARGV[at + 7]
+    end
   end
   local live = {}
   if #replaced > 0 then
     for at, state in pairs(bits_of(replaced)) do live[at - 7] = state > 1 end
+    for i, value in ipairs(redis.call('HMGET', KEYS[2], unpack(names))) do
+      if value then live[replaced[i] - 7] = true end
+    end
   end
+  -- The bits of a gate that is open or passed for longer than they are kept have expired.
+  local fields = redis.call('HMGET', KEYS[2], unpack(fields_of(6, step)))
   local opens, places = {}, {}
   for at = 6, #ARGV, step do
     if live[at] then
       answers[(at - 6) / step + 1] = 2
+    elseif fields[(at - 6) / step + 1] then
+      answers[(at - 6) / step + 1] = 1
     else
       local page = ARGV[at + 1]
       if not opens[page] then opens[page], places[page] = {'OVERFLOW', 'FAIL'}, {} end
@@ -139,8 +149,8 @@ local function main()
   local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run())
   if refused then return refused end
   local missing, answers, i = {}, {}, 0
-  local live = redis.call('HMGET', KEYS[2], unpack(fields_of(6, 3)))
-  for at = 6, #ARGV, 3 do
+  local live = redis.call('HMGET', KEYS[2], unpack(fields_of(7, 3)))
+  for at = 7, #ARGV, 3 do
     i = i + 1
     local value = live[i]
     if not value then
@@ -159,18 +169,18 @@ local function main()
   end
   if #missing > 0 then
     for at, state in pairs(bits_of(missing)) do
-      local answer = state == 1 and 'x' or state == 2 and 'f' or 'u'
-      if answer == 'u' then mark(at, 1) end
-      answers[(at - 6) / 3 + 1] = answer
+      answers[(at - 7) / 3 + 1] = state == 1 and 'x' or state == 2 and 'f' or 'u'
+      mark(at, state == 2 and 2 or 1)
     end
   end
-  write(KEYS[2], ARGV[4])
+  write(KEYS[2], ARGV[4], ARGV[6])
   return answers
 end
 """,
 )
 """Closes gates. Answers for a passed gate how long ago it was passed. ARGV[5]: the names of streams
-begin with it."""
+begin with it. ARGV[6]: the consumer group of workers. Every call writes, also if all gates were
+closed before, because WAIT waits for the last write of its connection."""
 
 STATES: Final = Script(
     COMMON,

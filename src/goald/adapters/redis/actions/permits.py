@@ -23,16 +23,18 @@ local function parts(member)
   return string.sub(rest, 1, length), string.sub(rest, length + 1)
 end
 
-local function add(tenant_key, slot_key, member)
-  local _, execution = parts(member)
-  redis.call('SADD', tenant_key, execution)
-  redis.call('SADD', slot_key, member)
+-- An execution that moves to another slot has a permit in each of the two for a moment, so that
+-- neither of their holders removes that of the other.
+local function add(slot, member)
+  local tenant, execution = parts(member)
+  redis.call('SADD', ARGV[5] .. tenant, slot .. ':' .. execution)
+  redis.call('SADD', ARGV[6] .. slot, member)
 end
 
-local function remove_permit(tenant_key, slot_key, member)
-  local _, execution = parts(member)
-  redis.call('SREM', tenant_key, execution)
-  redis.call('SREM', slot_key, member)
+local function remove_permit(slot, member)
+  local tenant, execution = parts(member)
+  redis.call('SREM', ARGV[5] .. tenant, slot .. ':' .. execution)
+  redis.call('SREM', ARGV[6] .. slot, member)
 end
 """
 
@@ -52,13 +54,12 @@ local function main()
   local counts, answers = {}, {}
   for at = 7, #ARGV, 3 do
     local tenant, _ = parts(ARGV[at])
-    local tenant_key, slot_key = ARGV[5] .. tenant, ARGV[6] .. ARGV[at + 1]
-    if redis.call('SISMEMBER', slot_key, ARGV[at]) == 1 then
+    if redis.call('SISMEMBER', ARGV[6] .. ARGV[at + 1], ARGV[at]) == 1 then
       answers[#answers + 1] = 0
     else
-      counts[tenant] = counts[tenant] or redis.call('SCARD', tenant_key)
+      counts[tenant] = counts[tenant] or redis.call('SCARD', ARGV[5] .. tenant)
       if counts[tenant] < tonumber(ARGV[at + 2]) then
-        add(tenant_key, slot_key, ARGV[at])
+        add(ARGV[at + 1], ARGV[at])
         counts[tenant] = counts[tenant] + 1
         answers[#answers + 1] = 0
       else
@@ -80,10 +81,7 @@ _RELEASE: Final = Script(
 local function main()
   local refused = not_held(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), current_run())
   if refused then return refused end
-  for at = 7, #ARGV, 3 do
-    local tenant, _ = parts(ARGV[at])
-    remove_permit(ARGV[5] .. tenant, ARGV[6] .. ARGV[at + 1], ARGV[at])
-  end
+  for at = 7, #ARGV, 3 do remove_permit(ARGV[at + 1], ARGV[at]) end
   return {}
 end
 """,
@@ -103,16 +101,10 @@ local function main()
   for at = 7, #ARGV, 3 do active[ARGV[at]] = ARGV[at + 1] end
   for slot = first, first + count - 1 do
     for _, member in ipairs(redis.call('SMEMBERS', ARGV[6] .. slot)) do
-      if not active[member] then
-        local tenant, _ = parts(member)
-        remove_permit(ARGV[5] .. tenant, ARGV[6] .. slot, member)
-      end
+      if not active[member] then remove_permit(slot, member) end
     end
   end
-  for member, slot in pairs(active) do
-    local tenant, _ = parts(member)
-    add(ARGV[5] .. tenant, ARGV[6] .. slot, member)
-  end
+  for member, slot in pairs(active) do add(slot, member) end
   return {}
 end
 """,
