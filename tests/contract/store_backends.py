@@ -24,6 +24,7 @@ from goald.adapters.postgres import PostgresShardStore, PostgresStreamLeases
 from goald.adapters.postgres.erasure_pages import PostgresErasurePages
 from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers
 from goald.adapters.postgres.records.projection import PostgresContactStore
+from goald.adapters.postgres.shard.commit import PLAIN, CommitOptions
 from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.stored import ContactColumns
 from goald.domain.records.erasure import ErasurePage
@@ -36,7 +37,7 @@ from goald.ports.stream_leases import StreamLeases
 class Tables(Protocol):
     """One set of tables, shared by any number of stores."""
 
-    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore: ...
+    def store(self, options: CommitOptions = PLAIN) -> ShardStore: ...
 
     def stream_leases(self) -> StreamLeases: ...
 
@@ -105,8 +106,14 @@ class MemoryTables:
         self._database = MemoryDatabase()
         self._clock = ManualClock()
 
-    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore:
-        return MemoryShardStore(self._database, self._clock, publishes_refunds=publishes_refunds)
+    def store(self, options: CommitOptions = PLAIN) -> ShardStore:
+        _, publishes_refunds, missed_bytes = options
+        return MemoryShardStore(
+            self._database,
+            self._clock,
+            publishes_refunds=publishes_refunds,
+            missed_bytes=missed_bytes,
+        )
 
     def stream_leases(self) -> StreamLeases:
         return MemoryStreamLeases(self._database)
@@ -221,10 +228,8 @@ class PostgresTables:
         self._database = database
         self._open: list[PostgresShardStore | PostgresStreamLeases | TenantPool] = []
 
-    def store(self, *, exits_wait: bool = False, publishes_refunds: bool = False) -> ShardStore:
-        store = PostgresShardStore(
-            self._database.dsn, exits_wait=exits_wait, publishes_refunds=publishes_refunds
-        )
+    def store(self, options: CommitOptions = PLAIN) -> ShardStore:
+        store = PostgresShardStore(self._database.dsn, options=options)
         self._open.append(store)
         return store
 

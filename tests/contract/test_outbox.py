@@ -8,6 +8,7 @@ from tests.contract.store_backends import PostgresTables, Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 from tests.support.services.servers import Database
 
+from goald.adapters.postgres.shard.commit import CommitOptions
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
@@ -155,7 +156,7 @@ async def due(store: ShardStore, lease: SlotLease, after_s: float = ANY_AGE) -> 
 @pytest.fixture
 def waiting(tables: Tables) -> ShardStore:
     """A store that marks exits as waiting for their acknowledgement."""
-    return tables.store(exits_wait=True)
+    return tables.store(CommitOptions(exits_wait=True))
 
 
 async def test_exit_is_due_until_it_is_acknowledged(tables: Tables, waiting: ShardStore) -> None:
@@ -223,7 +224,7 @@ async def test_unacknowledged_exit_is_not_deleted_before_its_time(
 
 
 async def test_other_messages_are_never_due(tables: Tables) -> None:
-    plain = tables.store(exits_wait=False)
+    plain = tables.store()
     lease = await plain.acquire(ALL, "a")
     exit_change = change(exited("e-1"))
     notices = [

@@ -124,6 +124,18 @@ class ShardMetrics:
             "content of a row. They are repeated after some minutes.",
             registry=registry,
         )
+        self.missed_dropped = Counter(
+            "goald_missed_dropped",
+            "Enrollments that missed an event while their workflow was paused, which was not kept "
+            "because the missed events of their tenant take GOALD_MISSED_BYTES.",
+            registry=registry,
+        )
+        self.missed_replays = Gauge(
+            "goald_missed_workflows",
+            "Active workflows whose missed events are exited or forgotten now. The other events of "
+            "their tenants wait.",
+            registry=registry,
+        )
         self.achievements = Counter(
             "goald_achievements", "Achievements recorded.", ["goal_type"], registry=registry
         )

@@ -268,6 +268,9 @@ class Committed:
     """In the order of the change."""
     transitions: bytes = b""
     """One byte for each transition: 1 if its execution was inserted or updated, else 0."""
+    missed_dropped: Sequence[str] = ()
+    """The tenant of each enrollment whose missed event was not kept, because those of the tenant
+    take too many bytes (E19)."""
     is_stale: bool = False
     """An effect or a transition did not find the row that memory expected: memory is stale, and
     the contacts of the batch must be loaded again."""

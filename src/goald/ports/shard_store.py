@@ -17,6 +17,8 @@ from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbox import Outbox
 
+MISSED_BYTES: Final = 1 << 30
+"""Of the events that the paused workflows of a tenant missed (E19), if nothing else is set."""
 ENDED_OF_CONTACT: Final = 100
 """The ended enrollments of a contact that may be watched: the latest (E18)."""
 

@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         description="How long after the end of an enrollment an event may still meet its goals "
         "without a `conversion_window` (seconds). 0 turns it off. The API needs the same value",
     )
+    missed_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="Most bytes of the events that the paused workflows of a tenant missed. Beyond "
+        "that, no further ones are kept",
+    )
     max_enrollments_per_contact: int = Field(
         10_000,
         ge=1,

@@ -7,6 +7,7 @@ from typing import Any
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change
 
+from goald.adapters.postgres.shard.commit import CommitOptions
 from goald.domain.configuration.goals import GoalType
 from goald.domain.derived_ids import derived_id
 from goald.domain.slots import SlotRange
@@ -100,7 +101,7 @@ async def test_cancelled_appointment_is_counted_on_its_own(
 
 
 async def test_refund_is_published_once_as_a_notice_if_that_is_set(tables: Tables) -> None:
-    store = tables.store(publishes_refunds=True)
+    store = tables.store(CommitOptions(publishes_refunds=True))
     lease = await store.acquire(ALL, "a")
     await store.commit(lease, change(bought("e-1", 10, "p-1")))
     committed = await store.commit(lease, change(reversals=[refund()]))

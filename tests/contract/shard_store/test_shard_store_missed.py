@@ -6,6 +6,7 @@ from dataclasses import replace
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 
+from goald.adapters.postgres.shard.commit import CommitOptions
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.ports.change import Change, MissedEvent, MissedRun
@@ -154,3 +155,19 @@ async def test_deletion_of_the_contact_removes_missed_events(
     await tables.erase_rows()
     assert await tables.missed_events() == 1
     assert await missed(store, lease) == [("e-3", b"pay-2")]
+
+
+async def test_missed_events_of_a_tenant_take_a_limited_number_of_bytes(tables: Tables) -> None:
+    store = tables.store(CommitOptions(missed_bytes=10))
+    lease = await enroll(store, ("e-1", "e-2", "e-3"))
+    for event, enrollment in (("pay-1", "e-1"), ("pay-2", "e-2")):
+        kept = await store.commit(lease, missing(event, enrollment))
+        assert kept.missed_dropped == [], "of 5 bytes"
+    dropped = await store.commit(lease, missing("pay-3", "e-3"))
+    assert dropped.missed_dropped == ["acme"]
+    assert [enrollment for enrollment, _ in await missed(store, lease)] == ["e-1", "e-2"]
+    await store.commit(lease, replace(change(), judged_runs=[("acme", "e-1")]))
+    kept = await store.commit(lease, missing("pay-3", "e-3"))
+    assert kept.missed_dropped == []
+    assert [enrollment for enrollment, _ in await missed(store, lease)] == ["e-2", "e-3"]
+    await store.close()

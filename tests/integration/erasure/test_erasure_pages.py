@@ -179,11 +179,14 @@ async def miss(service: Service, events: int) -> None:
 async def test_missed_events_are_erased_in_bounded_pages(service: Service) -> None:
     await miss(service, MANY)
     assert await service.remaining() == 3 * MANY
+    usage = "SELECT sum(bytes) FROM goald.missed_usage"
+    assert await service.admin.fetchval(usage) == MANY * len(b"ann")
     await service.commit(deleted=True)
     pages = await service.rewrite_all()
     assert await service.remaining() == 0
     assert max(page.rows for page in pages) < MOST_ROWS
     assert sum(page.rows for page in pages) == 3 * MANY
+    assert await service.admin.fetchval(usage) == 0
 
 
 @pytest.mark.parametrize("table", ["missed_runs", "missed_events"])

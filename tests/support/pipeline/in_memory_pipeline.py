@@ -39,6 +39,7 @@ from goald.ports.configuration import GoalConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.outbound import Message, PublishedWatermark
 from goald.ports.process_registry import Heartbeat
+from goald.ports.shard_store import MISSED_BYTES
 from goald.ports.stream_leases import StreamLeases
 from goald.redis_keys import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
@@ -72,8 +73,10 @@ class InMemoryProcessRegistry:
 class FaultyStore(MemoryShardStore):
     """Raises each given error once: before a commit, or after it (a lost reply)."""
 
-    def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
-        super().__init__(database, clock)
+    def __init__(
+        self, database: MemoryDatabase, clock: Clock, missed_bytes: int = MISSED_BYTES
+    ) -> None:
+        super().__init__(database, clock, missed_bytes=missed_bytes)
         self.before_commit: list[Exception] = []
         self.after_commit: list[Exception] = []
         self.before_reload: list[Exception] = []
@@ -149,10 +152,11 @@ class InMemoryPipeline:
     max_enrollments_per_contact: int = 10_000
     max_deferred_bytes: int = 1 << 20
     late: float = 0.0
+    missed_bytes: int = MISSED_BYTES
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
-        self.store = FaultyStore(self.database, self.clock)
+        self.store = FaultyStore(self.database, self.clock, self.missed_bytes)
         self.outbound = FaultyOutbound(self.streams)
         self.throttle = FaultyThrottle(self.clock)
 
@@ -338,6 +342,13 @@ class InMemoryPipeline:
             dict(zip(fields[::2], fields[1::2], strict=True))
             for _, fields in self.streams.entries(DEAD)
         ]
+
+    def measured(self, name: str) -> float:
+        """The sum of a metric of the shard in its last heartbeat."""
+        heartbeat = self.process_registry.heartbeats.get("shard:0")
+        families = () if heartbeat is None else heartbeat.metrics
+        samples = (sample for family in families for sample in family["samples"])
+        return sum(float(value) for sample, _, value in samples if sample == name)
 
     def status(self, enrollment: str = "e-1") -> str | None:
         row = self.database.enrollments.get(("acme", enrollment))

@@ -15,6 +15,7 @@ from tests.support.pipeline.changes import NOON, Effect, change
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.postgres import PostgresShardStore
+from goald.adapters.postgres.shard.commit import CommitOptions
 from goald.adapters.redis import RedisOutbound
 from goald.domain.errors import CommitUnknown
 from goald.domain.leases import SlotLease
@@ -78,7 +79,7 @@ async def slot_holder(
     """Run a holder until the end of the `with` block, then kill it."""
     clock = SystemClock()
     registry = CollectorRegistry()
-    store = PostgresShardStore(dsn, exits_wait=exit_retry is not None)
+    store = PostgresShardStore(dsn, options=CommitOptions(exit_retry is not None))
     outbound = RedisOutbound(redis_url, clock)
     lease = await store.acquire(ALL, "a test")
     publisher = OutboxPublisher(

@@ -9,13 +9,23 @@ from goald.ports.configuration import WorkflowKey
 from goald.ports.shard_store import MissedEntry, MissedPage, MissedPosition
 
 
-def drop_and_keep(tables: MemoryDatabase, change: Change) -> None:
+def drop_and_keep(tables: MemoryDatabase, change: Change, most_bytes: int) -> list[str]:
     """Remove the missed events of a change that were judged, and keep those that are the first of
-    enrollments that are active after it."""
+    enrollments that are active after it, unless those of their tenant take `most_bytes`. Returns
+    `Committed.missed_dropped`."""
     for key in change.judged_runs:
         tables.missed.pop(key, None)
+    dropped = []
+    full = {
+        event.tenant_id
+        for event in change.missed_events
+        if _bytes(tables, event.tenant_id) >= most_bytes
+    }
     for run in change.missed_runs:
         event = change.missed_events[run.number]
+        if event.tenant_id in full:
+            dropped.append(event.tenant_id)
+            continue
         row = tables.enrollments.get((event.tenant_id, run.enrollment_id))
         if (
             row is not None
@@ -27,6 +37,17 @@ def drop_and_keep(tables: MemoryDatabase, change: Change) -> None:
                 event.old_tags,
             )  # fmt: skip
             tables.missed.setdefault((event.tenant_id, run.enrollment_id), missed)
+    return dropped
+
+
+def _bytes(tables: MemoryDatabase, tenant: str) -> int:
+    """The bytes of the missed events of a tenant, each counted once."""
+    events = {
+        (tables.enrollments[key].contact_id, row.event): len(row.payload)
+        for key, row in tables.missed.items()
+        if key[0] == tenant
+    }
+    return sum(events.values())
 
 
 def of_workflows(

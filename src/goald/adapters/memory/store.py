@@ -48,6 +48,7 @@ from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbound import Message
 from goald.ports.outbox import Outbox, StoredMessage
 from goald.ports.shard_store import (
+    MISSED_BYTES,
     EndedCheck,
     EndPosition,
     EnrollmentStart,
@@ -67,11 +68,17 @@ class MemoryShardStore:
     """`ports.ShardStore` over tables that several stores may share."""
 
     def __init__(
-        self, database: MemoryDatabase, clock: Clock, *, publishes_refunds: bool = False
+        self,
+        database: MemoryDatabase,
+        clock: Clock,
+        *,
+        publishes_refunds: bool = False,
+        missed_bytes: int = MISSED_BYTES,
     ) -> None:
         self._tables = database
         self._clock = clock
         self._publishes_refunds = publishes_refunds
+        self._missed_bytes = missed_bytes
         self._outbox = MemoryOutbox(database, clock)
         self._executions = MemoryExecutionStore(database, self._require)
 
@@ -273,12 +280,20 @@ class MemoryShardStore:
             now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         acknowledge(self._tables, change)
-        missed.drop_and_keep(self._tables, change)
+        dropped = missed.drop_and_keep(self._tables, change, self._missed_bytes)
         keeps = write_contacts(self._tables, change)
         differs |= self._erase(change) or is_stale
         merged = merges.begin(self._tables, change, self._clock.monotonic())
         return Committed(
-            bytes(effective), conflicts, ended, outbox, keeps, merged, transitions, differs
+            bytes(effective),
+            conflicts,
+            ended,
+            outbox,
+            keeps,
+            merged,
+            transitions,
+            dropped,
+            differs,
         )
 
     async def close(self) -> None:

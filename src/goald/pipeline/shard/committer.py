@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import structlog
+
 from goald import _native
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.fail_points import FailPoint
@@ -23,6 +25,8 @@ from goald.ports.shard_store import (
     WatchedRuns,
 )
 
+_log = structlog.stdlib.get_logger(__name__)
+
 
 class GroupCommitter:
     """Commits the groups of one slot range, one at a time."""
@@ -40,6 +44,8 @@ class GroupCommitter:
         self._lease = lease
         self._evaluator = evaluator
         self._publisher = publisher
+        self._full: set[str] = set()
+        """Tenants of which missed events were not kept."""
 
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
         """See `ShardStore.repeats`. Retried while Postgres is unavailable; raises LeaseLost."""
@@ -77,7 +83,19 @@ class GroupCommitter:
             FailPoint.LEASE_CHECKED if proposal.changes_nothing else FailPoint.COMMITTED
         )
         self._publisher.expect(committed.outbox)
+        if committed.missed_dropped:
+            self._report_dropped(committed.missed_dropped)
         return committed
+
+    def _report_dropped(self, tenants: Sequence[str]) -> None:
+        """Count the missed events that were not kept (E19). Each tenant is logged once."""
+        self._context.metrics.missed_dropped.inc(len(tenants))
+        for tenant in sorted({*tenants} - self._full):
+            self._full.add(tenant)
+            _log.warning(
+                "the events that the paused workflows of a tenant missed take GOALD_MISSED_BYTES; "
+                "no further ones are kept", tenant=tenant,
+            )  # fmt: skip
 
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice."""

@@ -70,6 +70,7 @@ class Supervisor:
                     publishes_refunds=self._settings.refund_reopens,
                     max_enrollments_per_contact=self._settings.max_enrollments_per_contact,
                     late=self._settings.late,
+                    missed_bytes=self._settings.missed_bytes,
                     group_bytes=GROUP_BYTES,
                     max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,
                     instance=self._instance,

@@ -23,6 +23,7 @@ from goald.runtime import instance as instances
 from goald.runtime.doctor.check import DoctorCheck, fail, ok, warn
 from goald.runtime.doctor.encryption_keys import encryption_keys, stored_secrets
 from goald.runtime.doctor.memory import MemoryBounds
+from goald.runtime.doctor.missed import missed_events
 from goald.runtime.doctor.services import ROLES, postgres, redis
 from goald.runtime.doctor.transfers import merged_contacts
 from goald.settings import Settings
@@ -39,6 +40,7 @@ async def examine(
     read_keys: Callable[[Settings], object],
     missing_keys: Callable[[Settings, str], Mapping[str, int]],
     read_transfers: Callable[[str], Awaitable[PendingTransfers]],
+    read_full: Callable[[str, int], Awaitable[int]],
 ) -> AsyncIterator[DoctorCheck]:
     """Yields one check after the other, as they are done. Raises nothing: a failure is a check.
 
@@ -46,7 +48,7 @@ async def examine(
     directory. Examines what only --embedded needs, unless the settings name both servers. Takes
     some seconds if a server does not answer. `inspect_redis`: opens an inspector for the server
     at this URL. `read_keys`: raises SettingsError if an encryption key is invalid. `missing_keys`:
-    see `stored_secrets`. `read_transfers`: see `merged_contacts`.
+    see `stored_secrets`. `read_transfers`: see `merged_contacts`. `read_full`: see `missed_events`.
     """
     for check in (_python, _native, _ray):
         yield await asyncio.to_thread(check)
@@ -87,7 +89,9 @@ async def examine(
     if postgres_dsn:
         secrets = partial(stored_secrets, settings, postgres_dsn, missing_keys)
         results = await asyncio.to_thread(lambda: list(secrets()))
-        for result in results + await merged_contacts(postgres_dsn, read_transfers):
+        results += await merged_contacts(postgres_dsn, read_transfers)
+        results += await missed_events(postgres_dsn, settings.missed_bytes, read_full)
+        for result in results:
             yield result
 
 

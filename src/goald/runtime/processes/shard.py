@@ -36,7 +36,7 @@ from goald.ports.control.stream import ControlStream
 from goald.ports.control.throttle import TenantThrottle
 from goald.ports.outbound import Outbound
 from goald.ports.process_registry import ProcessRegistry
-from goald.ports.shard_store import ShardStore
+from goald.ports.shard_store import MISSED_BYTES, ShardStore
 from goald.redis_keys import event_stream
 from goald.runtime.connections import close_all
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
@@ -75,6 +75,9 @@ class ShardSettings:
     """Seconds after which an unacknowledged exit is published again; None is off."""
     publishes_refunds: bool = False
     """Whether refunds are published as notices (GOALD_REFUND_REOPENS)."""
+    missed_bytes: int = MISSED_BYTES
+    """Bytes of the events that the paused workflows of a tenant missed, beyond which no further
+    ones are kept (E19)."""
     instance: int = 0
     """The epoch of the leader lease of this shard's instance; 0 without leader election."""
     reconcile: float = RECONCILE_SECONDS
@@ -248,7 +251,7 @@ class ShardProcess:
         pages = MissedPages(
             context, self._store, lease, evaluator, committer, publisher, event_stream(0)
         )
-        missed = MissedEvents(evaluator, admission, pages)
+        missed = MissedEvents(context, evaluator, admission, pages)
         return ShardFlow(
             context,
             admission,

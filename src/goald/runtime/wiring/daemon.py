@@ -19,6 +19,7 @@ from goald.adapters.postgres.erasures import PostgresErasures
 from goald.adapters.postgres.partitions import PostgresMonths
 from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers
 from goald.adapters.postgres.records.contacts import PostgresContacts
+from goald.adapters.postgres.shard.commit import CommitOptions
 from goald.adapters.redis import (
     RedisControlStream,
     RedisEventHistory,
@@ -112,8 +113,9 @@ def shard_process(
     evaluator than the native one, for comparisons."""
     store = PostgresShardStore(
         endpoints.postgres_dsn,
-        exits_wait=settings.exit_retry is not None,
-        publishes_refunds=settings.publishes_refunds,
+        options=CommitOptions(
+            settings.exit_retry is not None, settings.publishes_refunds, settings.missed_bytes
+        ),
         fail_point=fail_point,
     )
     return ShardProcess(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from goald.adapters.postgres.missed_usage import full_tenants
 from goald.adapters.postgres.pending_transfers import PostgresPendingTransfers
 from goald.adapters.redis.server_inspector import RedisServerInspector
 from goald.domain.records.transfers import PendingTransfers
@@ -13,7 +14,9 @@ from goald.settings import Settings
 
 def diagnose(settings: Settings) -> AsyncIterator[DoctorCheck]:
     """The checks of `goald.runtime.doctor.diagnosis.examine`."""
-    return examine(settings, RedisServerInspector, keyring, missing_keys, pending_transfers)
+    return examine(
+        settings, RedisServerInspector, keyring, missing_keys, pending_transfers, full_tenants
+    )
 
 
 async def pending_transfers(dsn: str) -> PendingTransfers:

@@ -193,4 +193,16 @@ MISSED_GUARDS = (
         ),
         (PIPELINE,),
     ),
+    Guard(
+        "paused: the exits of an activation are shown until they are finished",
+        "E19",
+        (
+            Edit(
+                _MISSED,
+                "            self._filled.clear()\n        self._report()\n",
+                "            self._filled.clear()\n",
+            ),
+        ),
+        (REPLAYS,),
+    ),
 )

@@ -299,4 +299,40 @@ MISSED_ROW_GUARDS = (
         ),
         (ERASURE_PAGES,),
     ),
+    Guard(
+        "paused: the bytes of missed events of a tenant are limited",
+        "D8, E19",
+        (
+            Edit(
+                _POSTGRES,
+                "runs = [each for each in missed if each[0].tenant_id not in full]",
+                "runs = missed",
+            ),
+        ),
+        (STORE,),
+    ),
+    Guard(
+        "paused: removed events make room for others of their tenant",
+        "E19",
+        (
+            Edit(
+                "src/goald/migrations/sql/0036_missed_usage.sql",
+                "CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END",
+                "CASE TG_OP WHEN 'INSERT' THEN 1 ELSE 0 END",
+            ),
+        ),
+        (STORE, ERASURE_PAGES),
+    ),
+    Guard(
+        "paused: missed events that are not kept are counted",
+        "E19",
+        (
+            Edit(
+                "src/goald/pipeline/shard/committer.py",
+                "        if committed.missed_dropped:\n",
+                "        if committed.is_stale and committed.missed_dropped:\n",
+            ),
+        ),
+        (PIPELINE,),
+    ),
 )

@@ -181,3 +181,17 @@ async def test_workflow_that_is_paused_again_keeps_the_next_event(
         await pipeline.reconfigure(version=4, exits_missed=True)
         await loaded(pipeline, 4)
     assert sorted(pipeline.exits) == ["e-1", "e-2"]
+
+
+async def test_missed_events_beyond_the_limit_of_a_tenant_are_counted_and_not_kept() -> None:
+    pipeline = InMemoryPipeline(missed_bytes=1)
+    pipeline.configure(active=False)
+    async with pipeline.running():
+        for enrollment, contact in (("e-1", "ann"), ("e-2", "bea"), ("e-3", "cleo")):
+            await pipeline.enroll(enrollment, contact)
+            await pipeline.tag(contact=contact)
+            await pipeline.all_acknowledged()
+        await pipeline.until(lambda: pipeline.measured("goald_missed_dropped_total") == 2)
+        await pipeline.reconfigure(version=2, exits_missed=True)
+        await pipeline.until(lambda: pipeline.exits == ["e-1"])
+    assert pipeline.status("e-2") == "active"

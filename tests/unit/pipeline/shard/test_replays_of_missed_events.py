@@ -107,8 +107,10 @@ async def test_later_event_is_not_judged_between_two_pages(
         later = json.loads(pipeline.streams.entries(STREAM)[-1][1][1])["time"]
         await other_exits(pipeline, "g-1")
         assert pipeline.status("e-2") == "active"
+        await pipeline.until(lambda: pipeline.measured("goald_missed_workflows") == 1)
         pages.release_all()
         await pipeline.all_acknowledged()
+        await pipeline.until(lambda: pipeline.measured("goald_missed_workflows") == 0)
     assert pipeline.exits == ["e-1", "g-1", "e-2"]
     second = [e for e in pipeline.published("goald:exits") if e["data"]["enrollment_id"] == "e-2"]
     assert second[0]["data"]["achieved_at"] < later

@@ -5,7 +5,7 @@ of another contact or workflow (E5), or a sign that memory is stale.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from goald.adapters.postgres.shard import missed, statements
 from goald.adapters.postgres.shard.contacts import keep, write_contacts
@@ -32,7 +32,22 @@ from goald.ports.change import (
 )
 from goald.ports.outbound import Message
 from goald.ports.outbox import OutboxRow, StoredMessage
-from goald.ports.shard_store import EnrollmentStart
+from goald.ports.shard_store import MISSED_BYTES, EnrollmentStart
+
+
+class CommitOptions(NamedTuple):
+    """The settings of commits."""
+
+    exits_wait: bool = False
+    """Mark exits to be published again until they are acknowledged."""
+    publishes_refunds: bool = False
+    """Add a notice for each enrollment whose payment was refunded."""
+    missed_bytes: int = MISSED_BYTES
+    """The limit of the events that the paused workflows of a tenant missed."""
+
+
+PLAIN: Final = CommitOptions()
+"""Those of a store without settings."""
 
 
 class _Owner(NamedTuple):
@@ -52,14 +67,9 @@ async def write(
     slots: SlotRange,
     tombstones: Tombstones,
     fail_point: FailPointHook,
-    exits_wait: bool = False,
-    publishes_refunds: bool = False,
+    options: CommitOptions = PLAIN,
 ) -> Committed:
-    """Write a change in the transaction of the caller, which holds the lease of these slots.
-
-    `exits_wait`: mark exits to be published again until they are acknowledged.
-    `publishes_refunds`: add a notice for each enrollment whose payment was refunded.
-    """
+    """Write a change in the transaction of the caller, which holds the lease of these slots."""
     effects = Effects(change.effects, change.achievements)
     deleted = await tombstones.of(connection, slots, effects.new_contacts())
     uses = Uses(change)
@@ -89,17 +99,18 @@ async def write(
     await _achieve(connection, effects, change.achievements)
     await uses.write(connection, effects.effective, effects.began_at)
     fail_point(FailPoint.ACHIEVEMENTS_WRITTEN)
-    outbox = await _enqueue(connection, effects, change.outbox, exits_wait)
+    outbox = await _enqueue(connection, effects, change.outbox, options.exits_wait)
     if change.reversals:
         reversed_of = [(row.tenant_id, row.contact_id) for row in change.reversals]
         deleted = await tombstones.of(connection, slots, reversed_of)
-        outbox += await undo(connection, change.reversals, deleted, publishes_refunds)
+        outbox += await undo(connection, change.reversals, deleted, options.publishes_refunds)
     if change.acknowledgements:
         await _acknowledge(connection, change.acknowledgements)
     if change.judged_runs:
         await missed.drop(connection, change.judged_runs)
+    dropped: Sequence[str] = ()
     if change.missed_runs:
-        await missed.keep(connection, change)
+        dropped = await missed.keep(connection, change, options.missed_bytes)
     keeps: Sequence[str] = ()
     if change.contact_events or change.deletions:
         keeps = await write_contacts(connection, change, slots, tombstones)
@@ -111,7 +122,15 @@ async def write(
         await keep(connection, keeps)
     fail_point(FailPoint.OUTBOX_WRITTEN)
     return Committed(
-        bytes(effects.effective), conflicts, ended, outbox, keeps, merges, transitions, differs
+        bytes(effects.effective),
+        conflicts,
+        ended,
+        outbox,
+        keeps,
+        merges,
+        transitions,
+        dropped,
+        differs,
     )
 
 

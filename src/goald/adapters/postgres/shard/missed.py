@@ -10,6 +10,13 @@ from goald.ports.shard_store import MissedEntry, MissedPage, MissedPosition
 
 KEEP_DAYS: Final = 30
 
+FULL = """
+SELECT tenant_id FROM goald.missed_usage WHERE tenant_id = ANY ($1::text[])
+GROUP BY tenant_id HAVING sum(bytes) >= $2
+"""
+"""Those of these tenants whose missed events, in all slots, take this many bytes. The events of
+commits in flight do not count yet."""
+
 INSERT_RUNS = f"""
 INSERT INTO goald.missed_runs
     (tenant_id, enrollment_id, workflow_id, contact_id, event, slot)
@@ -98,9 +105,13 @@ JOIN goald.missed_events m
 """
 
 
-async def keep(connection: Any, change: Change) -> None:
-    """Write the missed events of a change, after its enrollments, in the same transaction."""
-    runs = [(change.missed_events[run.number], run) for run in change.missed_runs]
+async def keep(connection: Any, change: Change, most_bytes: int) -> list[str]:
+    """Write the missed events of a change, after its enrollments, in the same transaction. Those of
+    tenants whose events take `most_bytes` are not kept; see `Committed.missed_dropped`."""
+    tenants = sorted({event.tenant_id for event in change.missed_events})
+    full = {tenant for (tenant,) in await connection.fetch(FULL, tenants, most_bytes)}
+    missed = [(change.missed_events[run.number], run) for run in change.missed_runs]
+    runs = [each for each in missed if each[0].tenant_id not in full]
     kept = await connection.fetch(
         INSERT_RUNS,
         [event.tenant_id for event, _ in runs],
@@ -112,6 +123,7 @@ async def keep(connection: Any, change: Change) -> None:
     )
     if kept:
         await _keep_events(connection, change.missed_events, {tuple(row) for row in kept})
+    return [event.tenant_id for event, _ in missed if event.tenant_id in full]
 
 
 async def _keep_events(

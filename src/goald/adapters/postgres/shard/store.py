@@ -18,6 +18,7 @@ from goald.adapters.postgres.errors import content_error
 from goald.adapters.postgres.identity import PostgresIdentity
 from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard import commit, ended, missed, statements, used_events
+from goald.adapters.postgres.shard.commit import PLAIN, CommitOptions
 from goald.adapters.postgres.shard.contacts import read_contacts
 from goald.adapters.postgres.shard.erasure import Tombstones
 from goald.adapters.postgres.shard.executions.store import PostgresExecutionStore, copy_rows
@@ -63,16 +64,11 @@ class PostgresShardStore:
         dsn: str,
         *,
         lease_seconds: float = LEASE_SECONDS,
-        exits_wait: bool = False,
-        publishes_refunds: bool = False,
+        options: CommitOptions = PLAIN,
         fail_point: FailPointHook = no_op,
     ) -> None:
-        """`exits_wait`: exits are published again until they are acknowledged.
-        `publishes_refunds`: a refund of a payment that completed an enrollment is published as a
-        notice."""
         self._seconds = lease_seconds
-        self._exits_wait = exits_wait
-        self._publishes_refunds = publishes_refunds
+        self._options = options
         self._fail_point = fail_point
         server = PostgresIdentity()
         self._writer = Connection(
@@ -297,8 +293,7 @@ class PostgresShardStore:
                         lease.slots,
                         self._tombstones,
                         self._fail_point,
-                        self._exits_wait,
-                        self._publishes_refunds,
+                        self._options,
                     )
                 except asyncpg.PostgresError as error:
                     if (refused := content_error(error)) is not None:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from goald.domain.errors import BreakerOpen, ContentRefused
+from goald.pipeline.context import ShardContext
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.missed.pages import MissedPages, MissedReplay
@@ -25,7 +26,14 @@ class MissedEvents:
     A replay is in memory only: a shard that starts finds the remaining events in Postgres.
     """
 
-    def __init__(self, evaluator: Evaluator, admission: Admission, pages: MissedPages) -> None:
+    def __init__(
+        self,
+        context: ShardContext,
+        evaluator: Evaluator,
+        admission: Admission,
+        pages: MissedPages,
+    ) -> None:
+        self._metrics = context.metrics
         self._evaluator = evaluator
         self._admission = admission
         self._pages = pages
@@ -99,6 +107,7 @@ class MissedEvents:
             self._replays.setdefault(key.tenant_id, {})[key.workflow_id] = MissedReplay(key)
             self._admission.turns.suspend(key.tenant_id)
             self._filled.set()
+        self._report()
 
     def _next(self) -> MissedReplay:
         """A replay of the tenant whose turn it is."""
@@ -120,3 +129,7 @@ class MissedEvents:
             self._admission.turns.resume(workflow.tenant_id)
         if not self._replays:
             self._filled.clear()
+        self._report()
+
+    def _report(self) -> None:
+        self._metrics.missed_replays.set(sum(map(len, self._replays.values())))
