@@ -30,6 +30,18 @@ async def test_the_acknowledged_position_is_known_without_a_lease(backend: Backe
     assert await history.acknowledged(STREAM) == added[0]
 
 
+async def test_removed_entries_are_known(backend: Backend) -> None:
+    """Redis 6.2 does not know them."""
+    history = backend.history()
+    assert await history.removed(STREAM) == b"0-0"
+    added = await backend.add(STREAM, [b"e%d" % n for n in range(4)])
+    assert await history.removed(STREAM) == b"0-0"
+    for deleted, expected in ((0, 0), (2, 1), (1, 2), (3, 3)):
+        await backend.delete(STREAM, added[deleted])
+        known = added[expected] if backend.countable(1) else b"0-0"
+        assert await history.removed(STREAM) == known
+
+
 async def test_an_error_is_no_empty_history(backend: Backend) -> None:
     history = backend.history()
     await backend.break_stream(STREAM)

@@ -67,6 +67,19 @@ class ConsumerMetrics:
             ["stream"],
             registry=registry,
         )
+        self.redelivery_removed = Counter(
+            "goald_redelivery_removed",
+            "Contacts into which others were merged, and whose events since then were partly "
+            "removed from their stream before they could be delivered again. Unknown with Redis "
+            "6.2.",
+            registry=registry,
+        )
+        self.redelivery_stopped = Counter(
+            "goald_redelivery_stopped",
+            "Contacts into which others were merged, and whose events since then were not all "
+            "delivered again because the stream has more than 256 MiB of them.",
+            registry=registry,
+        )
         self.suspect_batches = Counter(
             "goald_dispatch_suspect_batches",
             "Batches that a shard was processing when it died.",

@@ -20,5 +20,10 @@ class EventHistory(Protocol):
         """Return the entries of a stream after this id, in order, at most `count`. Raises
         ServiceUnavailable."""
 
+    async def removed(self, stream: str) -> bytes:
+        """Return the id of the last removed entry, or of the first stored entry if that is earlier.
+        0-0 if none was removed, and from Redis 6.2, which does not know. Raises
+        ServiceUnavailable."""
+
     async def close(self) -> None:
         """Close the connection."""

@@ -19,6 +19,8 @@ from goald.ports.outbox import Outbox
 
 MISSED_BYTES: Final = 1 << 30
 """Of the events that the paused workflows of a tenant missed (E19), if nothing else is set."""
+MOST_WAITING: Final = 1_000
+"""Transfers that are read in one call."""
 ENDED_OF_CONTACT: Final = 100
 """The ended enrollments of a contact that may be watched: the latest (E18)."""
 
@@ -316,9 +318,10 @@ class ShardStore(Protocol):
         more: it was deleted, or the two continue under different contacts. Raises LeaseLost."""
 
     async def transfers(self, lease: SlotLease) -> Sequence[Transfer]:
-        """Return the oldest merges into contacts of these slots whose enrollments have not all
-        moved, up to a bounded number, without those that were refused less than some minutes ago.
-        Raises LeaseLost."""
+        """Return merges into contacts of these slots whose enrollments have not all moved, without
+        those that were refused less than some minutes ago: first those whose active enrollments
+        have not. The tenants take turns: of each the oldest, then of each the second, up to
+        MOST_WAITING in all. Raises LeaseLost."""
 
     async def adopt(self, lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
         """Move a bounded number of active enrollments of a merged contact, with their missed

@@ -144,6 +144,11 @@ class MemoryEventHistory:
         found = islice((key for key in entries if key > _parse(after)), count)
         return [(_text(key), list(entries[key])) for key in found]
 
+    async def removed(self, stream: str) -> bytes:
+        state = self._streams.stream(stream)
+        last = max(state.deleted, default=(0, 0))
+        return _text(min(last, next(iter(state.entries), last)))
+
     async def close(self) -> None:
         """There is nothing to close."""
 

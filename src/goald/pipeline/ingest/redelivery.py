@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+import structlog
+
 from goald import _native
 from goald.domain.slots import SLOTS
 from goald.pipeline.context import ConsumerContext
@@ -30,6 +32,11 @@ LAST_SEQUENCE: Final = (1 << 64) - 1
 OTHER_SLOTS: Final = 255
 """Stands for the shards of slots that are not searched."""
 MAX_BUFFER: Final = 64 * 1024
+MOST_BYTES: Final = 256 << 20
+"""Of the entries of a stream that are read for one contact, while other contacts wait. There may be
+hours of events since a merge if this consumer is far behind."""
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Moved(NamedTuple):
@@ -62,20 +69,40 @@ class Redelivery:
             stream = await self._context.retry("Redis: history", "history", find)
             by_stream.setdefault(stream, []).append(each)
         for stream, contacts in sorted(by_stream.items()):
-            slots = {(each.tenant, each.contact): each.slot for each in contacts}
+            await self._report_removed(stream, contacts)
+            budgets = Budgets(contacts)
             table = bytearray([OTHER_SLOTS]) * SLOTS
             for each in contacts:
                 table[each.slot] = 0
             router = _native.Router(bytes(table), max_buffer=MAX_BUFFER)
             async for entries in self._entries(stream, contacts):
+                self._report_stopped(budgets.stop())
+                if not budgets.slots:
+                    break
                 routed = router.route(list(entries)).buffers
                 buffers = [buffer for shard, buffer, _ in routed if shard != OTHER_SLOTS]
                 found = _native.run_events(buffers, self._context.clock.now_us())
                 yield [
-                    Forwarded(slots[tenant, contact], buffer)
+                    Forwarded(budgets.slots[tenant, contact], buffer)
                     for tenant, contact, buffer in found
-                    if (tenant, contact) in slots
+                    if (tenant, contact) in budgets.slots
                 ]
+                budgets.spend(entries)
+
+    async def _report_removed(self, stream: str, contacts: Sequence[Moved]) -> None:
+        """Count the contacts whose events since the merge are not all stored."""
+        position = partial(self._history.removed, stream)
+        milliseconds, _ = _order(await self._context.retry("Redis: history", "history", position))
+        incomplete = sum(each.received_ms < milliseconds for each in contacts)
+        self._context.metrics.redelivery_removed.inc(incomplete)
+
+    def _report_stopped(self, stopped: Sequence[tuple[str, str]]) -> None:
+        self._context.metrics.redelivery_stopped.inc(len(stopped))
+        for tenant in sorted({tenant for tenant, _ in stopped}):
+            _log.warning(
+                "not all events since a merge are delivered again: the streams have too many",
+                tenant=tenant,
+            )
 
     async def _entries(
         self, stream: str, contacts: Sequence[Moved]
@@ -102,6 +129,33 @@ class Redelivery:
             if not last:
                 beyond = (each for each in page if _order(each[0]) > _order(acknowledged))
                 unread += sum(map(_size, beyond))
+
+
+class Budgets:
+    """The contacts of one stream whose events are found, while each has bytes left to read."""
+
+    def __init__(self, contacts: Sequence[Moved]) -> None:
+        self.slots = {(each.tenant, each.contact): each.slot for each in contacts}
+        """By (tenant, contact)."""
+        self._remaining = dict.fromkeys(self.slots, MOST_BYTES)
+        self._since: dict[tuple[str, str], int] = {}
+        for each in contacts:
+            key = each.tenant, each.contact
+            self._since[key] = min(each.received_ms, self._since.get(key, each.received_ms))
+
+    def spend(self, entries: Sequence[RawEntry]) -> None:
+        """These entries were read for the contacts that have events since before the last one."""
+        size, (milliseconds, _) = sum(map(_size, entries)), _order(entries[-1][0])
+        for key in self.slots:
+            if self._since[key] <= milliseconds:
+                self._remaining[key] -= size
+
+    def stop(self) -> list[tuple[str, str]]:
+        """Remove the contacts that have no bytes left, and return them."""
+        stopped = [key for key in self.slots if self._remaining[key] <= 0]
+        for key in stopped:
+            del self.slots[key]
+        return stopped
 
 
 def _size(entry: RawEntry) -> int:

@@ -31,11 +31,11 @@ class Admission:
         self._deferred_work: set[asyncio.Task[None]] = set()
 
     async def process(
-        self, batches: Sequence[ShardBatch], adopted: Callable[[], Awaitable[None]]
+        self, batches: Sequence[ShardBatch], adopted: Callable[[bytes], Awaitable[None]]
     ) -> Processed:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects.
-        `adopted`: returns when the contacts of forwarded events have the enrollments that were
-        merged into them."""
+        `adopted`: returns when the contacts of a buffer of forwarded events have the enrollments
+        that were merged into them."""
         self.breaker.check()
         if not batches:
             return Processed()
@@ -74,7 +74,7 @@ class Admission:
         self,
         batch: ShardBatch,
         processed: "asyncio.Future[Sequence[Forwarded]]",
-        adopted: Callable[[], Awaitable[None]],
+        adopted: Callable[[bytes], Awaitable[None]],
     ) -> "asyncio.Future[None]":
         """See `Turns.put`. Batches behind forwarded events do not wait for them: the order of
         events that name different contacts is not kept (E21)."""
@@ -82,7 +82,7 @@ class Admission:
             return self.turns.put(batch, processed)
 
         async def put_when_adopted() -> None:
-            await adopted()
+            await adopted(batch.buffer)
             if self.breaker.not_ready_reason is None:
                 await self.turns.put(batch, processed)
             elif not processed.done():  # `reject` has ended the other calls

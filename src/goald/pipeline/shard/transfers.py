@@ -11,8 +11,9 @@ enrollments stay where they are, in no shard.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -27,7 +28,7 @@ from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.change import Committed
-from goald.ports.shard_store import PassedOn, ShardStore, Transfer
+from goald.ports.shard_store import MOST_WAITING, PassedOn, ShardStore, Transfer
 
 CHECK_SECONDS = 5.0
 NEXT_PAGE_SECONDS = 0.05
@@ -69,6 +70,29 @@ def rename(event: bytes, contact: str) -> bytes:
         raise ContentRefused(f"an event that was missed cannot be read: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call that waits for the merges into some contacts."""
+
+    contacts: frozenset[tuple[TenantId, ContactId]]
+    adopted: "asyncio.Future[None]"
+
+    def end_unless_in(self, waiting: Sequence[Transfer]) -> bool:
+        """End the call, and return True, unless these transfers have one of its merges, or may not
+        be all of its tenants."""
+        if not self.contacts.isdisjoint(map(_target, waiting)):
+            return False
+        counts = Counter(transfer.tenant_id for transfer in waiting)
+        most = max(counts.values(), default=0)
+        if len(waiting) >= MOST_WAITING and any(
+            counts[tenant] >= most - 1 for tenant, _ in self.contacts
+        ):
+            return False
+        if not self.adopted.done():
+            self.adopted.set_result(None)
+        return True
+
+
 class Transfers:
     """The transfers to one slot range."""
 
@@ -85,15 +109,17 @@ class Transfers:
         self._lease = lease
         self._evaluator = evaluator
         self._missed = missed
-        self._requests: list[asyncio.Future[None]] = []
+        self._requests: list[_Request] = []
         self._requested = asyncio.Event()
 
-    async def adopted(self) -> None:
-        """Return when all merges that wait now are adopted, or refused. Needs `run`."""
-        request: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def adopted(self, buffer: bytes) -> None:
+        """Return when the merges into the contacts of these events are adopted, or refused. Needs
+        `run`."""
+        contacts = frozenset(self._evaluator.contacts_of([buffer]))
+        request = _Request(contacts, asyncio.get_running_loop().create_future())
         self._requests.append(request)
         self._requested.set()
-        await request
+        await request.adopted
 
     async def of_conflicts(self, proposal: _native.Proposal, committed: Committed) -> bool:
         """Take over the enrollments that events of the contacts that continue have named, before a
@@ -143,17 +169,13 @@ class Transfers:
         while True:
             await self._requested.wait()
             self._requested.clear()
-            requests, self._requests = self._requests, []
             await self._adopt()
-            for request in requests:
-                if not request.done():
-                    request.set_result(None)
 
     async def _check(self) -> None:
         """Adopt what no event has requested, move ended enrollments, and load the forwards."""
         while True:
             await self._context.clock.sleep(CHECK_SECONDS)
-            await self.adopted()
+            self._requested.set()
             for transfer in await self._due():
                 if transfer.is_adopted:
                     while await self._move(transfer):
@@ -162,11 +184,16 @@ class Transfers:
                 await self.forwards_changed()
 
     async def _adopt(self) -> None:
-        """Adopt all merges that wait. Groups are processed between two pages."""
-        while waiting := await self._waiting():
+        """Adopt all merges that wait. They take turns, page by page, so that no merge waits for the
+        enrollments of another; groups are processed between two pages."""
+        while True:
+            requests, self._requests = self._requests, []
+            waiting = await self._waiting()
+            self._requests += [each for each in requests if not each.end_unless_in(waiting)]
+            if not waiting:
+                return
             for transfer in waiting:
-                while await self._adopt_page(transfer):
-                    pass
+                await self._adopt_page(transfer)
 
     async def _adopt_page(self, transfer: Transfer) -> bool:
         async with self._evaluator.groups:

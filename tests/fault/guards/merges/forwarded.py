@@ -131,4 +131,40 @@ FORWARDED_GUARDS = (
         ),
         ("tests/contract/shard_store/test_shard_store_deletions_of_merged.py",),
     ),
+    Guard(
+        "merges: events since a merge are read for each contact within its own limit",
+        "D8, E21",
+        (
+            Edit(
+                "src/goald/pipeline/ingest/redelivery.py",
+                "            if self._since[key] <= milliseconds:\n",
+                "            if milliseconds:\n",
+            ),
+        ),
+        ("tests/unit/pipeline/ingest/test_redelivery.py",),
+    ),
+    Guard(
+        "merges: events since a merge are read up to a limit",
+        "D8, E21",
+        (
+            Edit(
+                "src/goald/pipeline/ingest/redelivery.py",
+                "stopped = [key for key in self.slots if self._remaining[key] <= 0]",
+                "stopped: list[tuple[str, str]] = []",
+            ),
+        ),
+        ("tests/unit/pipeline/ingest/test_redelivery.py",),
+    ),
+    Guard(
+        "merges: contacts whose events since a merge were removed are counted",
+        "E21",
+        (
+            Edit(
+                "src/goald/pipeline/ingest/redelivery.py",
+                "each.received_ms < milliseconds for each in contacts",
+                "each.received_ms < 0 for each in contacts",
+            ),
+        ),
+        ("tests/unit/pipeline/ingest/test_redelivery.py",),
+    ),
 )

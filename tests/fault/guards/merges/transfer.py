@@ -123,4 +123,41 @@ TRANSFER_GUARDS = (
         ),
         ("tests/unit/runtime/test_merged_contacts_report.py",),
     ),
+    Guard(
+        "merges: the pages of transfers take turns",
+        "D8, E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "                await self._adopt_page(transfer)\n",
+                "                while await self._adopt_page(transfer):\n"
+                "                    pass\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: forwarded events wait for the transfers to their contacts only",
+        "D8, E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "if not self.contacts.isdisjoint(map(_target, waiting)):",
+                "if waiting:",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: the transfers of tenants take turns",
+        "D8, E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "        PARTITION BY t.tenant_id, t.adopted_at IS NOT NULL ORDER BY",
+                "        PARTITION BY t.adopted_at IS NOT NULL ORDER BY",
+            ),
+        ),
+        (TRANSFERS,),
+    ),
 )

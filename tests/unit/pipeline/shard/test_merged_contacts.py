@@ -3,15 +3,20 @@
 import asyncio
 import json
 
+import pytest
 from tests.support.pipeline.changes import change, goal_id
 from tests.support.pipeline.in_memory_pipeline import READ, STREAM, InMemoryPipeline
 
+from goald import _native
 from goald.adapters.memory.merging.merges import end_forwards
 from goald.client import event
 from goald.domain.fail_points import FailPoint
+from goald.domain.leases import SlotLease
 from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange, slot_of
+from goald.pipeline.shard_batch import Origin, ShardBatch
 from goald.ports.change import ContactMerge
+from goald.ports.shard_store import RenameContact, Transfer
 
 
 def receipt(entry_id: bytes) -> int:
@@ -288,3 +293,42 @@ async def test_an_event_that_was_passed_on_before_a_deletion_goes_back() -> None
     (exit_,) = pipeline.published("goald:exits")
     assert exit_["data"]["contact_id"] == "ann"
     assert pipeline.dead_letters == []
+
+
+async def test_a_long_transfer_delays_neither_other_transfers_nor_other_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = InMemoryPipeline()
+    pipeline.configure()
+    adopt, is_long = pipeline.store.adopt, True
+
+    async def adopt_page(lease: SlotLease, transfer: Transfer, rename: RenameContact) -> bool:
+        if transfer.contact_id == "ann" and is_long:
+            await asyncio.sleep(0)
+            return True  # after another page
+        return await adopt(lease, transfer, rename)
+
+    monkeypatch.setattr(pipeline.store, "adopt", adopt_page)
+    shard = pipeline.shard()
+    running = asyncio.ensure_future(shard.run())
+    await pipeline.until(lambda: shard.ready)
+    for enrollment, contact, into in (("e-1", "ann", "bea"), ("e-2", "dora", "cleo")):
+        await pipeline.enroll(enrollment, contact)
+        await merge(pipeline, contact, into)
+    ((_, events, _),) = _native.Router(bytes(256)).route(pipeline.streams.entries(STREAM)).buffers
+    async with asyncio.timeout(10):
+        _, ((_, requests),) = await shard.process([ShardBatch(STREAM, 1, 0, 0, events)])
+        long, other = (
+            asyncio.ensure_future(
+                shard.process([ShardBatch(STREAM, 1, number, 1, request.buffer, origin=Origin())])
+            )
+            for number, request in enumerate(requests, 1)
+        )
+        await other
+        assert pipeline.database.enrollments["acme", "e-2"].contact_id == "cleo"
+        assert not long.done()
+        is_long = False
+        await long
+    assert pipeline.database.enrollments["acme", "e-1"].contact_id == "bea"
+    shard.stop()
+    await running

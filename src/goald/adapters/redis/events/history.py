@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from goald.adapters.redis.events.entry_ids import order
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.event_stream import RawEntry
@@ -37,6 +38,16 @@ class RedisEventHistory:
         command = ("XRANGE", stream, b"(" + after, "+", "COUNT", count)
         entries: Sequence[RawEntry] = await self._ask(*command)
         return entries
+
+    async def removed(self, stream: str) -> bytes:
+        if not await self._ask("EXISTS", stream):
+            return START
+        info = await self._ask("XINFO", "STREAM", stream)
+        fields = dict(zip(info[::2], info[1::2], strict=True))
+        removed: bytes = fields.get(b"max-deleted-entry-id", START)
+        first = fields[b"first-entry"]
+        # Entries between others may be deleted, too.
+        return removed if first is None else min(removed, first[0], key=order)
 
     async def _ask(self, *command: str | bytes | int) -> Any:
         """The reply. Any error is one to wait for: the history is complete, or is not read."""

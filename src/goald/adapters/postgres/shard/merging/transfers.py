@@ -16,13 +16,12 @@ from goald.domain.contacts.continuing import continue_contact
 from goald.domain.contacts.stored import ContactColumns, columns_of, contact_of
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Deletion
-from goald.ports.shard_store import RenameContact
+from goald.ports.shard_store import MOST_WAITING, RenameContact
 
 ALL_SLOTS: Final = SlotRange(0, SLOTS - 1)
 PAGE_ROWS: Final = 1_000
 MISSED_EVENTS: Final = 50
 """Of up to 256 KiB, in memory at the same time."""
-MOST_DUE: Final = 1_000
 RETRY_MINUTES: Final = 5
 """Until a refused transfer is due again."""
 
@@ -34,9 +33,13 @@ WHERE t.into_slot BETWEEN $1 AND $2 AND coalesce(t.retry_at <= now(), true)
     SELECT FROM goald.transfers o
     WHERE o.tenant_id = t.tenant_id AND o.contact_id = t.contact_id
       AND o.created_at < t.created_at)
-ORDER BY t.adopted_at IS NOT NULL, t.created_at, t.id LIMIT {MOST_DUE}
+ORDER BY t.adopted_at IS NOT NULL,
+    row_number() OVER (
+        PARTITION BY t.tenant_id, t.adopted_at IS NOT NULL ORDER BY t.created_at, t.id),
+    t.created_at, t.id
+LIMIT {MOST_WAITING}
 """
-"""The transfers of one contact are due one after the other."""
+"""The transfers of one contact are due one after the other. No tenant delays another."""
 
 REFUSE = f"""
 UPDATE goald.transfers
