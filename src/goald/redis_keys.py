@@ -71,6 +71,8 @@ GROUP: Final = "goald"
 """The consumer group in which goald reads the event streams, and workers the jobs."""
 
 FIELD: Final = "event"
+GATE_FIELD: Final = "gate"
+"""Of the entry of a job: its gate, for a worker that cannot read the job."""
 """The field of a stream entry that holds the event."""
 
 STREAM_COUNT: Final = "goald:streams"

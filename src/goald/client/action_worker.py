@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 from goald.domain.actions.gates import ActionType
@@ -40,14 +40,26 @@ class Action:
     connection: str | None
 
 
+_OF_HANDLERS: Final = (
+    OutcomeKind.RETRY,
+    OutcomeKind.SKIP,
+    OutcomeKind.PAUSE,
+    OutcomeKind.RATE_LIMIT,
+    OutcomeKind.UNKNOWN,
+)
+
+
 class ActionError(Exception):
     """Raise it in a handler to say how an action failed. The message is logged: it must contain no
     personal data and no secret."""
 
     def __init__(self, message: str, outcome: OutcomeKind, delay_s: float | None = None) -> None:
         """`outcome`: RETRY, SKIP, PAUSE, RATE_LIMIT or UNKNOWN. `delay_s`: how long the provider
-        accepts no calls, for RATE_LIMIT."""
+        accepts no calls, for RATE_LIMIT: from 1 s, more after many attempts, to a day. Raises
+        ValueError for another outcome."""
         super().__init__(message)
+        if outcome not in _OF_HANDLERS:
+            raise ValueError(f"the outcome of a failed action is one of {', '.join(_OF_HANDLERS)}")
         self.outcome = outcome
         self.delay_s = delay_s
 
@@ -87,7 +99,9 @@ class ActionWorker:
         `redis`: a URL. `handlers`: by types of actions. `honours_keys`: whether a handler that is
         called twice with the same key has one effect. `concurrency`: the number of calls in
         flight. `idle_s`: after which time jobs of another worker are taken over; set it above the
-        longest time that a call takes. Raises ImportError without python-liquid.
+        longest time that a call takes. Of the calls in flight, at most half are for one connection
+        of a tenant, and at most two thirds for one tenant. Raises ImportError without
+        python-liquid.
         """
         try:
             from goald.workers.rendering import render

@@ -6,18 +6,19 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from goald.domain.actions.gates import TOKEN_BYTES, ActionType, GateId
+from goald.domain.actions.gates import TOKEN_BYTES, ActionType, GateId, entry_gate
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, ReceivedJob
 from goald.ports.clock import Clock
 from goald.redis_jobs.gate_scripts import KEPT_SECONDS
 from goald.redis_jobs.places import Places, batches
-from goald.redis_jobs.worker_scripts import FINISH, PASS, REMOVE_CONSUMERS, RETURN
+from goald.redis_jobs.worker_scripts import DISCARD, FINISH, PASS, REMOVE_CONSUMERS, RETURN
 from goald.redis_jobs.workflows import workflow_member
 from goald.redis_keys import (
     EVENTS,
     FIELD,
+    GATE_FIELD,
     GATE_FLOORS,
     GATE_SLOTS,
     GATES,
@@ -108,10 +109,23 @@ class RedisJobQueue:
             # Redis 6.2 returns closed jobs, whose entries are deleted, as nil.
             claimed += [_job(action, entry) for entry in entries if entry and entry[1]]
             if claimed:
-                return claimed
+                return await self._counted(stream, claimed)
             if after == b"0-0":
                 await self._remove_consumers(stream)
                 return []
+
+    async def _counted(self, stream: str, jobs: Sequence[ReceivedJob]) -> list[ReceivedJob]:
+        """The jobs with the number of their deliveries."""
+        asked: list[Command] = [
+            ("XPENDING", stream, GROUP, each.entry_id, each.entry_id, 1) for each in jobs
+        ]
+        counted = []
+        for each, reply in zip(jobs, await self._results.ask(*asked), strict=True):
+            if self._is_without_group(reply):
+                return []
+            for *_, deliveries in checked(reply):  # none if the job is finished meanwhile
+                counted.append(each._replace(deliveries=deliveries))
+        return counted
 
     async def pass_gates(self, requests: Sequence[PassRequest]) -> list[Passed]:
         answers: list[Passed] = []
@@ -159,12 +173,21 @@ class RedisJobQueue:
             answers += [_FINISHED[answer] for answer in await self._finish(places, arguments)]
         return answers
 
-    async def discard(self, action: ActionType, entry_id: bytes) -> None:
+    async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
         stream = action_stream(action)
-        for reply in await self._results.ask(
-            ("XACK", stream, GROUP, entry_id), ("XDEL", stream, entry_id)
-        ):
-            checked(reply)
+        for batch in batches(entry_ids):
+            # JUSTID: it is no delivery, so the count of deliveries stays.
+            command: Command = ("XCLAIM", stream, GROUP, self._consumer, 0, *batch, "JUSTID")
+            (reply,) = await self._results.ask(command)
+            if not self._is_without_group(reply):
+                checked(reply)
+
+    async def discard(self, received: ReceivedJob) -> None:
+        places = Places(GATE_SLOTS, GATES)
+        gate = ("", 0, "") if received.gate is None else places.gate(received.gate)
+        stream = places.key(action_stream(received.action))
+        arguments = (self._kept_ms, *gate, stream, received.entry_id, GROUP)
+        await DISCARD.call(self._results, places.keys, arguments)
 
     async def close(self) -> None:
         with suppress(ServiceUnavailable, RedisError):  # another worker removes it later
@@ -216,7 +239,8 @@ class RedisJobQueue:
 def _job(action: ActionType, entry: list[Any]) -> ReceivedJob:
     entry_id, flat = entry
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return ReceivedJob(action, entry_id, fields.get(FIELD.encode(), b""))
+    gate = entry_gate(fields.get(GATE_FIELD.encode(), b""))
+    return ReceivedJob(action, entry_id, fields.get(FIELD.encode(), b""), gate)
 
 
 def _checked_token(token: bytes) -> bytes:

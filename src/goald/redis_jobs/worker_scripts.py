@@ -138,6 +138,26 @@ end
 open gate remembers the token, because the request that passes it may still arrive. A gate that was
 taken over stays passed, because the worker before may have called the provider."""
 
+DISCARD: Final = Script(
+    COMMON,
+    """
+local function main()
+  local page = tonumber(ARGV[3])
+  local value = page > 0 and redis.call('HGET', KEYS[2], ARGV[2])
+  if value and string.byte(value) ~= 111 then return 0 end  -- passed
+  if value then
+    ended[1] = ARGV[2]
+    mark(2, 1)
+  end
+  remove(KEYS[tonumber(ARGV[5])], ARGV[6])
+  write(KEYS[2], ARGV[1], ARGV[7])
+  return 1
+end
+""",
+)
+"""Closes the gate of an entry that cannot be read, and removes the entry, unless a worker has
+passed the gate. ARGV[3]: the number of the key of the gate's page, 0 for an entry without one."""
+
 FINISH: Final = Script(
     COMMON,
     """

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from goald.domain.errors import ServiceUnavailable
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -12,8 +14,9 @@ class Batcher(Generic[T, R]):
     """One call at a time. Bound to the event loop that uses it first."""
 
     def __init__(self, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
-        """`call` returns an answer for each item, in order. If it raises, the items of that call
-        get the error."""
+        """`call` returns an answer for each item, in order. If it raises ServiceUnavailable, the
+        items of that call get the error. If it raises another error, each item is sent alone, so
+        that an item that is refused does not fail others."""
         self._call = call
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._sender: asyncio.Task[None] | None = None
@@ -30,16 +33,23 @@ class Batcher(Generic[T, R]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                try:
-                    answers = await self._call([item for item, _ in batch])
-                except Exception as error:  # it belongs to the callers
-                    _end(batch, error)
-                    continue
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
+                await self._send_batch(batch)
         finally:
             self._sender = None
+
+    async def _send_batch(self, batch: Sequence[tuple[T, "asyncio.Future[R]"]]) -> None:
+        try:
+            answers = await self._call([item for item, _ in batch])
+        except Exception as error:  # it belongs to the callers
+            if len(batch) == 1 or isinstance(error, ServiceUnavailable):
+                _end(batch, error)
+                return
+            for each in batch:
+                await self._send_batch([each])
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
 
 
 def _end(batch: Sequence[tuple[T, "asyncio.Future[R]"]], error: Exception) -> None:

@@ -10,6 +10,7 @@ from goald.domain.errors import GoaldError, ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
 from goald.ports.clock import Clock
 from goald.workers.batcher import Batcher
+from goald.workers.provider import CallTooLate
 
 CALL_WITHIN_S: Final = 0.25
 """A call begins at most this long after the request for its gate was sent."""
@@ -61,7 +62,8 @@ class GateKeeper:
 
 
 class Entrance:
-    """The gate of one job. A provider awaits it when it can write the first byte of the call."""
+    """The gate of one job: the `Enter` of its provider, which awaits it when it can write the first
+    byte of the call."""
 
     def __init__(self, job: Job, gates: GateKeeper, *, is_taken_over: bool, is_keyed: bool) -> None:
         """`is_taken_over`: whether the job was another worker's. `is_keyed`: whether the provider
@@ -70,12 +72,15 @@ class Entrance:
         self._gates = gates
         self._take_over_ms = round(job.timeout_s * 1_000) if is_taken_over else None
         self._is_keyed = is_keyed
+        self._sent_at = 0.0
+        self._was_called = False
+        """Whether another worker may have called the provider before."""
         self.token: bytes | None = None
         """The token that has passed the gate; None if it is not passed."""
 
     async def __call__(self) -> None:
         """Pass the gate. When it returns, the provider must write the first byte without waiting
-        for anything.
+        for anything, or `check` first.
 
         Raises GateRefused if the provider must not be called. `token` is set then if the gate was
         taken over: another worker may have called the provider, and this one reports so.
@@ -88,8 +93,9 @@ class Entrance:
             if sent.answer is Passed.PASSED or (
                 sent.answer is Passed.TAKEN_OVER and self._is_keyed
             ):
-                if self._gates.clock.monotonic() - sent.sent_at <= CALL_WITHIN_S:
-                    self.token = token
+                if self._is_in_time(sent.sent_at):
+                    self.token, self._sent_at = token, sent.sent_at
+                    self._was_called = sent.answer is Passed.TAKEN_OVER
                     return
                 if sent.answer is Passed.PASSED:
                     await self._gates.return_gate(self._job, token)
@@ -98,6 +104,23 @@ class Entrance:
                 self.token = token
             raise GateRefused(f"the gate is {sent.answer.name.lower()}", sent.answer)
         raise GateRefused("the worker is too slow to pass the gate", Passed.NOT_ADMITTED)
+
+    def check(self) -> None:
+        """Raises CallTooLate if the call would begin too long after the gate was passed."""
+        if not self._is_in_time(self._sent_at):
+            raise CallTooLate("the gate was passed too long ago")
+
+    async def give_back(self) -> bool:
+        """Return the gate after CallTooLate. Returns False if another worker may have called the
+        provider before: the gate stays passed then."""
+        if self.token is None or self._was_called:
+            return self.token is None
+        token, self.token = self.token, None
+        await self._gates.return_gate(self._job, token)
+        return True
+
+    def _is_in_time(self, sent_at: float) -> bool:
+        return self._gates.clock.monotonic() - sent_at <= CALL_WITHIN_S
 
     async def _pass(self, token: bytes) -> _Sent | None:
         """The answer; None if it is unknown, and the gate was returned."""

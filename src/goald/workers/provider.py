@@ -1,6 +1,6 @@
 """The contract of providers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,20 @@ class ActionFailed(GoaldError):
         self.outcome = outcome
 
 
-Enter = Callable[[], Awaitable[None]]
+class CallTooLate(GoaldError):
+    """The gate was passed too long ago: the call must not begin."""
+
+
+class Enter(Protocol):
+    """The gate of a job, for its provider."""
+
+    async def __call__(self) -> None:
+        """Pass the gate. Raises if the provider must not be called."""
+
+    def check(self) -> None:
+        """Raises CallTooLate if the call must not begin any more. A provider whose first byte is
+        written by another task or thread calls it there, right before the write. Does not block,
+        and may be called in any thread."""
 
 
 class Provider(Protocol):
@@ -44,9 +57,10 @@ class Provider(Protocol):
         """Perform the action. `config`: the job's, rendered.
 
         The provider obtains everything that it needs, such as a connection, awaits `enter` once,
-        and then begins the call without waiting for anything. It raises what `enter` raises, and
-        ActionFailed if it fails; if it fails before `enter`, nothing was called. Any other error
-        counts as an unknown outcome.
+        and then begins the call without waiting for anything; if it cannot exclude that, it also
+        calls `enter.check` at the write. It raises what these raise, and ActionFailed if it fails;
+        if it fails before `enter`, nothing was called. Any other error counts as an unknown
+        outcome. After CallTooLate, nothing was called and `perform` is called again.
         """
 
     async def close(self) -> None:

@@ -8,25 +8,30 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from goald.domain.actions.gates import TOKEN_BYTES, ActionType
 from goald.domain.actions.job import Job
-from goald.domain.actions.outcomes import Outcome, OutcomeKind, result_event
-from goald.domain.errors import GoaldError, ServiceUnavailable
-from goald.ports.actions.jobs import Finished, JobQueue, JobResult, Passed, ReceivedJob
+from goald.domain.errors import ServiceUnavailable
+from goald.ports.actions.jobs import JobQueue, ReceivedJob
 from goald.ports.clock import Clock
-from goald.workers.batcher import Batcher
-from goald.workers.entrance import Entrance, GateKeeper, GateRefused
-from goald.workers.provider import ActionFailed, Performed, Provider
+from goald.workers.backlog import Backlog, Lane
+from goald.workers.entrance import GateKeeper
+from goald.workers.performing import Performer, Render, Work
+from goald.workers.provider import Provider
+from goald.workers.reporting import Reporter
+from goald.workers.signal import Signal
 
 _log = logging.getLogger(__name__)
 
-Render = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
-
 _PAUSE_S: Final = 0.5
 _PAGE: Final = 100
+_SUSPECT_DELIVERIES: Final = 3
+"""From this delivery on, a job may be what ended its workers. This worker receives the next one
+when it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +39,18 @@ class WorkerSettings:
     """How a worker works."""
 
     concurrency: int = 200
-    """The number of jobs in flight."""
+    """The number of jobs that are performed at the same time."""
+    backlog: int = 500
+    """The number of jobs that wait in the worker."""
     idle_s: float = 60.0
     """A job that another worker has had for this long is taken over."""
     drain_s: float = 20.0
     """How long `run` waits for calls in flight after `stop` (D7)."""
     wait_s: float = 1.0
     """How long a read waits for jobs, and so how soon `stop` takes effect."""
+    max_deliveries: int = 5
+    """A job that was delivered more often is reported as unknown, without a call: it may be what
+    ends its workers."""
 
 
 class Worker:
@@ -59,43 +69,52 @@ class Worker:
         random bytes, by default of the system's source."""
         self._queue = queue
         self._providers = providers
-        self._render = render
         self._clock = clock
         self._settings = settings or WorkerSettings()
         random_bytes = random.SystemRandom().randbytes
         token = new_token or (lambda: random_bytes(TOKEN_BYTES))
-        self._gates = GateKeeper(queue, clock, token)
-        self._finish = Batcher(queue.finish)
-        self._in_flight: set[asyncio.Task[None]] = set()
+        gates = GateKeeper(queue, clock, token)
+        self._performer = Performer(gates, Reporter(queue, clock), render)
+        self._backlog: Backlog[Work] = Backlog(self._settings.concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._entries: set[tuple[ActionType, bytes]] = set()
-        """The entries of the jobs in flight."""
+        """The entries of the jobs in the backlog and in flight."""
+        self._change = Signal()
+        """Notified when a job was added or has ended."""
         self._stopped = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
         """The number of jobs that this worker performs now."""
-        return len(self._in_flight)
+        return self._backlog.running
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs that wait in this worker."""
+        return len(self._backlog)
 
     def stop(self) -> None:
         """Receive no more jobs. `run` returns when those in flight are done."""
         self._stopped.set()
 
     async def run(self) -> None:
-        """Perform jobs until `stop`, then finish the calls in flight, for at most `drain_s`. Jobs
-        that are not finished then are taken over by other workers."""
+        """Perform jobs until `stop`, then finish the jobs that were received, for at most
+        `drain_s`. Jobs that are not finished then are taken over by other workers."""
         receiving = asyncio.create_task(self._receive())
+        dispatching = asyncio.create_task(self._dispatch())
         taking_over = asyncio.create_task(self._take_over())
-        both = (receiving, taking_over)
+        renewing = asyncio.create_task(self._renew())
+        all_tasks = (receiving, dispatching, taking_over, renewing)
         try:
-            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(all_tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # raises an unexpected error
             # Only then, because a cancelled read may have been answered.
             await self._cancel([taking_over])
-            if self._in_flight:
-                await asyncio.wait(self._in_flight, timeout=self._settings.drain_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._drain(), self._settings.drain_s)
         finally:
-            await self._cancel([*both, *self._in_flight])
+            await self._cancel([*all_tasks, *self._tasks])
             for provider in dict.fromkeys(self._providers.values()):
                 await provider.close()
 
@@ -104,10 +123,16 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _drain(self) -> None:
+        while changed := self._change.next():
+            if not self._entries:
+                return
+            await changed.wait()
+
     async def _receive(self) -> None:
         types = list(self._providers)
         while not self._stopped.is_set():
-            free = await self._wait_free()
+            free = await self._wait_room()
             try:
                 received = await self._queue.receive(
                     types, max(1, free // len(types)), self._settings.wait_s
@@ -117,130 +142,132 @@ class Worker:
                 await self._clock.sleep(_PAUSE_S)
                 continue
             for each in received:
-                self._start(each, is_taken_over=False)
+                await self._add(each, is_taken_over=False)
 
     async def _take_over(self) -> None:
         """Take jobs over that their workers have not finished."""
         while True:
             await self._clock.sleep(self._settings.idle_s / 4)
             for action in self._providers:
-                free = await self._wait_free()
                 try:
-                    found = await self._queue.take_idle(
-                        action, self._settings.idle_s, min(free, _PAGE)
-                    )
+                    await self._take_over_type(action)
                 except ServiceUnavailable as error:
                     _log.warning("Cannot take jobs over, retrying: %s", error)
                     break
-                for each in found:
-                    self._start(each, is_taken_over=True)
 
-    async def _wait_free(self) -> int:
-        """Wait until a job can be started. Returns how many can."""
-        while len(self._in_flight) >= self._settings.concurrency:
-            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-        return self._settings.concurrency - len(self._in_flight)
+    async def _take_over_type(self, action: ActionType) -> None:
+        """Take over the idle jobs of a type, one after another: each one counts as delivered, and
+        the next one may be what ends this worker."""
+        for _ in range(_PAGE):
+            await self._wait_room()
+            found = await self._queue.take_idle(action, self._settings.idle_s, 1)
+            if not found:
+                return
+            for each in found:
+                work = await self._add(each, is_taken_over=True)
+                if work is not None and each.deliveries >= _SUSPECT_DELIVERIES:
+                    await self._wait_attempt(work)
 
-    def _start(self, received: ReceivedJob, *, is_taken_over: bool) -> None:
+    async def _wait_attempt(self, work: Work) -> None:
+        """Wait until a job was performed once."""
+        while changed := self._change.next():
+            if work.attempts:
+                return
+            await changed.wait()
+
+    async def _renew(self) -> None:
+        """Keep the jobs that wait in this worker: that it has them is no sign that it ended."""
+        while True:
+            await self._clock.sleep(self._settings.idle_s / 4)
+            waiting = sorted(
+                (work.received.action, work.received.entry_id) for work in self._backlog.waiting()
+            )
+            try:
+                for action, entries in groupby(waiting, key=lambda entry: entry[0]):
+                    await self._queue.renew(action, [entry_id for _, entry_id in entries])
+            except ServiceUnavailable as error:
+                _log.warning("Cannot renew jobs, retrying: %s", error)
+
+    async def _wait_room(self) -> int:
+        """Wait until a job can be added. Returns how many can."""
+        most = self._settings.concurrency + self._settings.backlog
+        while changed := self._change.next():
+            if len(self._entries) < most:
+                break
+            await changed.wait()
+        return most - len(self._entries)
+
+    async def _add(self, received: ReceivedJob, *, is_taken_over: bool) -> Work | None:
+        """The job of an entry, which waits from now on; None for an entry that is not a job, and
+        for a job that this worker has already."""
         entry = received.action, received.entry_id
-        if entry in self._entries:  # this worker is still processing it
-            return
-        self._entries.add(entry)
-        task = asyncio.create_task(self._process(received, is_taken_over=is_taken_over))
-        self._in_flight.add(task)
+        if entry in self._entries:
+            return None
+        work = await self._read(received, is_taken_over)
+        if work is not None:
+            self._entries.add(entry)
+            self._backlog.add(_lane(work.job), work)
+            self._change.notify()
+        return work
 
-        def end(task: asyncio.Task[None]) -> None:
-            self._in_flight.discard(task)
-            self._entries.discard(entry)
-
-        task.add_done_callback(end)
-
-    async def _process(self, received: ReceivedJob, *, is_taken_over: bool) -> None:
+    async def _read(self, received: ReceivedJob, is_taken_over: bool) -> Work | None:
+        """The job of an entry. Removes an entry that is not a job."""
+        provider = self._providers[received.action]
+        is_given_up = received.deliveries > self._settings.max_deliveries
         try:
             job = Job.parse(received.payload)
+            return Work(received, job, provider, is_taken_over, is_given_up)
         except ValueError as error:
-            _log.error("Entry %s is not a job: %s", received.entry_id.decode(), error)
-            await self._queue.discard(received.action, received.entry_id)
-            return
-        provider = self._providers[received.action]
-        while True:
-            entrance = Entrance(
-                job, self._gates, is_taken_over=is_taken_over, is_keyed=provider.is_keyed
-            )
-            started = self._clock.monotonic()
-            performed = await self._perform(job, provider, entrance)
-            if performed is _AGAIN:
-                await self._clock.sleep(_PAUSE_S)
-            elif performed is not None:
-                duration = self._clock.monotonic() - started
-                await self._report(job, received, provider, performed, entrance.token, duration)
-                return
-            else:
-                return
-
-    async def _perform(self, job: Job, provider: Provider, entrance: Entrance) -> Performed | None:
-        """The outcome; `_AGAIN` if the job must be tried again, and None if another worker has
-        it."""
+            _log.error("Entry %s: %s", received.entry_id.decode(), error)
+        with suppress(ValueError):
+            job = Job.parse_identity(received.payload)
+            return Work(received, job, provider, is_taken_over, is_unreadable=True)
         try:
-            config = self._render(job.config, job.variables)
-        except GoaldError as error:
-            return Performed(Outcome(OutcomeKind.SKIP, str(error)))
-        try:
-            return await provider.perform(job, config, entrance)
-        except GateRefused as refused:
-            return _refused(refused.answer)
-        except ActionFailed as failed:
-            return Performed(failed.outcome)
-        except Exception:
-            _log.exception("Provider of %s failed; job %s", job.action, job.gate)
-            kind = OutcomeKind.RETRY if entrance.token is None else OutcomeKind.UNKNOWN
-            return Performed(Outcome(kind, "the provider failed unexpectedly"))
-
-    async def _report(
-        self,
-        job: Job,
-        received: ReceivedJob,
-        provider: Provider,
-        performed: Performed,
-        token: bytes | None,
-        duration_s: float,
-    ) -> None:
-        event = result_event(
-            job,
-            performed.outcome,
-            token,
-            is_keyed=provider.is_keyed,
-            duration_ms=round(duration_s * 1_000),
-            at_us=self._clock.now_us(),
-        )
-        result = JobResult(
-            job.gate, job.slot, token, received.action, received.entry_id, event, performed.effect
-        )
-        while True:
-            try:
-                answer = await self._finish(result)
-            except ServiceUnavailable as error:
-                _log.warning("Cannot report job %s, retrying: %s", job.gate, error)
-                await self._clock.sleep(_PAUSE_S)
-                continue
-            if answer is Finished.REFUSED:
-                _log.warning("The result of job %s is late: another worker has it", job.gate)
-            return
-
-
-_AGAIN: Final = Performed(Outcome(OutcomeKind.RETRY, "again"))
-_UNKNOWN: Final = Performed(
-    Outcome(OutcomeKind.UNKNOWN, "a worker died, or was too slow, while it called the provider")
-)
-
-
-def _refused(answer: Passed) -> Performed | None:
-    if answer is Passed.REFUSED_PASSED:
+            await self._queue.discard(received)
+        except ServiceUnavailable as error:  # it is taken over later
+            _log.warning("Cannot remove entry %s: %s", received.entry_id.decode(), error)
         return None
-    if answer is Passed.NOT_ADMITTED:
-        return _AGAIN
-    if answer in {Passed.TAKEN_OVER, Passed.TAKEN_OVER_CLOSED}:
-        return _UNKNOWN
-    if answer is Passed.REFUSED_INACTIVE:
-        return Performed(Outcome(OutcomeKind.REFUSED_INACTIVE))
-    return Performed(Outcome(OutcomeKind.REFUSED))
+
+    async def _dispatch(self) -> None:
+        """Start the jobs that may start."""
+        while True:
+            changed = self._change.next()
+            while (next_job := self._backlog.take(self._clock.monotonic())) is not None:
+                task = asyncio.create_task(self._perform(*next_job))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            await self._wait(changed, self._backlog.next_time())
+
+    async def _wait(self, changed: asyncio.Event, until: float | None) -> None:
+        """Wait for a change, or until a time."""
+        if until is None:
+            await changed.wait()
+            return
+        pause = max(0.0, until - self._clock.monotonic())
+        waits: list[asyncio.Task[Any]] = [
+            asyncio.create_task(changed.wait()),
+            asyncio.create_task(self._clock.sleep(pause)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._cancel(waits)
+
+    async def _perform(self, lane: Lane, work: Work) -> None:
+        has_ended = True
+        try:
+            has_ended = await self._performer.perform(work)
+        except Exception as error:  # it is taken over later
+            _log.error("Job %s was not reported: %s", work.job.gate, type(error).__name__)
+        finally:
+            work.attempts += 1
+            self._backlog.end(lane)
+            if has_ended:
+                self._entries.discard((work.received.action, work.received.entry_id))
+            else:
+                self._backlog.add(lane, work, self._clock.monotonic() + _PAUSE_S)
+            self._change.notify()
+
+
+def _lane(job: Job) -> Lane:
+    return Lane(job.tenant_id, job.destination)

@@ -5,6 +5,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 """
 
 from tests.fault.guards.actions.gate import GATE_GUARDS
+from tests.fault.guards.actions.job import JOB_GUARDS
 from tests.fault.guards.actions.worker import WORKER_GUARDS
 from tests.fault.guards.api import API_GUARDS
 from tests.fault.guards.contact import CONTACT_GUARDS
@@ -245,6 +246,7 @@ GUARDS = (
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,
     *GATE_GUARDS,
+    *JOB_GUARDS,
     *WORKER_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may

@@ -13,13 +13,14 @@ from goald.adapters.memory.clock import ManualClock
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.actions.gates import ActionType, GateId, gate_series
 from goald.domain.actions.job import Job
+from goald.domain.actions.outcomes import SUCCESS
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.ports.actions.gates import JobEntry
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
 from goald.redis_keys import action_stream, event_stream
-from goald.workers.provider import Provider
+from goald.workers.provider import CallTooLate, Enter, Performed, Provider
 from goald.workers.rendering import render
 from goald.workers.worker import Worker, WorkerSettings
 
@@ -32,10 +33,56 @@ DEADLINE_S = 20.0
 def a_job(number: int = 0, action: ActionType = NOOP, **fields: Any) -> Job:
     config: Mapping[str, Any] = fields.pop("config", {})
     variables = {"contact": {"id": "c-1", "email": "jane@example.com", "first_name": "Jane"}}
+    tenant, attempt = fields.pop("tenant_id", TenantId("acme")), fields.pop("attempt", 1)
     return Job(
-        GateId(SERIES, number), TenantId("acme"), ContactId("c-1"), WorkflowId("nurture"),
-        EnrollmentId("en-1"), "welcome", 1, 1, action, f"key-{number}", config, variables, **fields,
+        GateId(SERIES, number), tenant, ContactId("c-1"), WorkflowId("nurture"),
+        EnrollmentId("en-1"), "welcome", 1, attempt, action, f"key-{number}", config, variables,
+        **fields,
     )  # fmt: skip
+
+
+class RecordingProvider:
+    """Notes its calls. `before` and `after` are awaited before and after the gate."""
+
+    def __init__(self, *, is_keyed: bool = True) -> None:
+        self.is_keyed = is_keyed
+        self.calls: list[tuple[Job, Mapping[str, Any]]] = []
+        self.error: BaseException | None = None
+        self.is_ready = asyncio.Event()
+        self.is_ready.set()
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+        self.error_before: Exception | None = None
+
+    async def perform(self, job: Job, config: Mapping[str, Any], enter: Enter) -> Performed:
+        if self.error_before is not None:
+            raise self.error_before
+        await self.is_ready.wait()
+        await enter()
+        self.calls.append((job, config))
+        await self.may_end.wait()
+        if self.error is not None:
+            raise self.error
+        return Performed(SUCCESS)
+
+    async def close(self) -> None:
+        pass
+
+
+class OpenGate:
+    """A gate that lets every call pass. `too_late` is raised at the write."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.too_late: CallTooLate | None = None
+
+    async def __call__(self) -> None:
+        pass
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.too_late is not None:
+            raise self.too_late
 
 
 class SlowQueue(MemoryJobQueue):
@@ -110,3 +157,9 @@ class WorkerBench:
                 await asyncio.sleep(0.005)
                 await self.clock.advance(advance_s)
         return self.results()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.002)

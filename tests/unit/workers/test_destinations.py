@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from goald.domain.actions.destinations import DestinationPolicy, DestinationRefused
+from goald.domain.actions.destinations import DestinationPolicy, DestinationRefused, literal_address
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "172.32.0.1"]
 PRIVATE = ["10.0.0.1", "127.0.0.1", "127.9.9.9", "172.16.0.1", "172.31.255.255", "192.168.1.1",
@@ -60,6 +60,27 @@ def test_own_servers_are_refused_even_where_private_addresses_are_allowed() -> N
     ):
         with pytest.raises(DestinationRefused):
             policy.check([address], port)
+
+
+LEGACY = ["127.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "017700000001", "127.0.1",
+          "127.0.0.01", "127.0.0.0x1", "1.2.3.4.5", "999.1.1.1", "127.1.", "example.123", "0x",
+          "１２７.１", "127。1", "::ffff:1.2.3.4.5"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LEGACY)
+def test_a_legacy_form_of_an_address_is_refused(host: str) -> None:
+    with pytest.raises(DestinationRefused):
+        literal_address(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("127.0.0.1.", "127.0.0.1"), ("[::1]", "::1"),
+     ("fe80::1%eth0", "fe80::1"), ("１２７.0.0.1", "127.0.0.1"), ("example.com", None),
+     ("1.example", None), ("0x7f.example.com.", None), ("a1", None), ("xn--p1ai", None)],
+)  # fmt: skip
+def test_a_host_is_an_address_or_a_name(host: str, address: str | None) -> None:
+    assert literal_address(host) == (ip_address(address) if address else None)
 
 
 def test_an_error_names_no_address() -> None:

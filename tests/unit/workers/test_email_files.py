@@ -6,26 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.actions.worker_bench import a_job
+from tests.support.actions.worker_bench import OpenGate, a_job
 
 from goald.adapters.memory.clock import ManualClock
 from goald.adapters.providers.email_files import EmailFiles
 from goald.domain.actions.gates import ActionType
 from goald.domain.actions.outcomes import OutcomeKind
-from goald.workers.provider import ActionFailed
+from goald.workers.provider import ActionFailed, CallTooLate
 
 EMAIL = ActionType("send_email")
 CONFIG = {"subject": "Hi Jäne", "body": "Welcome\n"}
 
 
-async def enter() -> None:
-    """Lets every call pass."""
-
-
 async def send(path: Path, number: int, **config: Any) -> list[Any]:
     """The e-mails in a directory after a call."""
     provider = EmailFiles(path / "mail", "goald <hello@example.org>", ManualClock())
-    await provider.perform(a_job(number, EMAIL), {**CONFIG, **config}, enter)
+    await provider.perform(a_job(number, EMAIL), {**CONFIG, **config}, OpenGate())
     files = sorted((path / "mail").iterdir())
     assert {file.suffix for file in files} == {".eml"}
     return [message_from_bytes(file.read_bytes(), policy=default) for file in files]
@@ -47,6 +43,15 @@ async def test_a_repeated_call_writes_the_same_file(tmp_path: Path) -> None:
     await send(tmp_path, 0)
     assert len(await send(tmp_path, 0)) == 1
     assert len(await send(tmp_path, 1)) == 2
+
+
+async def test_a_file_does_not_appear_too_long_after_its_gate_was_passed(tmp_path: Path) -> None:
+    provider = EmailFiles(tmp_path / "mail", "goald <hello@example.org>", ManualClock())
+    gate = OpenGate()
+    gate.too_late = CallTooLate("late")
+    with pytest.raises(CallTooLate):
+        await provider.perform(a_job(0, EMAIL), CONFIG, gate)
+    assert list((tmp_path / "mail").iterdir()) == []
 
 
 @pytest.mark.parametrize(

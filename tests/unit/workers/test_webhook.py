@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
-from tests.support.actions.worker_bench import a_job
+from tests.support.actions.worker_bench import OpenGate, a_job
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.providers.http.webhook import WebhookProvider
@@ -22,7 +22,7 @@ from goald.domain.actions.outcomes import Outcome, OutcomeKind
 from goald.domain.ids import TenantId
 from goald.ports.actions.jobs import Passed
 from goald.workers.entrance import GateRefused
-from goald.workers.provider import ActionFailed
+from goald.workers.provider import ActionFailed, CallTooLate
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 24).decode()
 WEBHOOK = ActionType("webhook")
@@ -66,10 +66,11 @@ async def receiver() -> AsyncIterator[Receiver]:
     await runner.cleanup()
 
 
-class Gate:
+class Gate(OpenGate):
     """A gate that notes how many requests the receiver had when it was passed."""
 
     def __init__(self, receiver: Receiver | None = None) -> None:
+        super().__init__()
         self._receiver = receiver
         self.passed_at: list[int] = []
         self.rejection: Exception | None = None
@@ -128,6 +129,27 @@ async def test_the_gate_is_passed_when_the_connection_exists_and_nothing_is_sent
         for _ in range(3):
             await provider.perform(a_job(action=WEBHOOK), {"url": receiver.url}, gate)
     assert gate.passed_at == [0, 1, 2]
+
+
+@pytest.mark.parametrize("body", [{"n": 1}, {"text": "x" * 200_000}, None])
+async def test_nothing_is_sent_too_long_after_the_gate_was_passed(
+    receiver: Receiver, body: Any
+) -> None:
+    """aiohttp writes a request some time after it has the connection."""
+    gate, config = Gate(receiver), {"url": receiver.url}
+    if body is not None:
+        config["body"] = body
+    async with a_provider() as provider:
+        for number in range(2):  # over a new connection, and over the same one
+            await provider.perform(a_job(action=WEBHOOK), config, gate)
+            assert gate.checks == number + 1
+        gate.too_late = CallTooLate("late")
+        with pytest.raises(CallTooLate):
+            await provider.perform(a_job(action=WEBHOOK), config, gate)
+        assert len(receiver.requests) == 2
+        gate.too_late = None
+        await provider.perform(a_job(action=WEBHOOK), config, gate)
+    assert len(receiver.requests) == 3
 
 
 async def test_nothing_is_sent_if_the_gate_refuses(receiver: Receiver) -> None:
@@ -189,7 +211,7 @@ async def test_a_connection_error_is_retried_and_passes_no_gate() -> None:
 
 async def test_a_server_that_does_not_answer_is_retried(receiver: Receiver) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(30)
+        await asyncio.sleep(1)
         raise AssertionError
 
     receiver.answer = answer
@@ -241,7 +263,18 @@ async def test_cookies_of_an_answer_are_not_sent_again(receiver: Receiver) -> No
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:7f00:1]"],
+    [
+        "127.0.0.1",
+        "localhost",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:7f00:1]",
+        "127.0.0.1.",
+    ],
 )
 async def test_no_spelling_of_a_private_address_is_connected_to(
     receiver: Receiver, host: str
@@ -250,6 +283,17 @@ async def test_no_spelling_of_a_private_address_is_connected_to(
     url = receiver.url.replace("127.0.0.1", host)
     outcome = await call(url, gate, DestinationPolicy())
     assert outcome.kind in {OutcomeKind.SKIP, OutcomeKind.RETRY}
+    assert (receiver.requests, gate.passed_at) == ([], [])
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1"])
+async def test_a_legacy_form_of_an_address_is_refused_whatever_is_allowed(
+    receiver: Receiver, host: str
+) -> None:
+    gate = Gate()
+    outcome = await call(receiver.url.replace("127.0.0.1", host), gate)
+    assert outcome.kind is OutcomeKind.SKIP
+    assert "form" in (outcome.error or "")
     assert (receiver.requests, gate.passed_at) == ([], [])
 
 

@@ -1,49 +1,23 @@
 """Workers over memory: gates, takeovers, results and the end (X2, X4, X13, D7)."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.support.actions.worker_bench import DEADLINE_S, LEASE, NOOP, WorkerBench, a_job
+from tests.support.actions.worker_bench import (
+    LEASE,
+    NOOP,
+    RecordingProvider,
+    WorkerBench,
+    a_job,
+    until,
+)
 
 from goald.adapters.memory.actions.jobs import MemoryJobQueue
 from goald.adapters.providers.noop import NoopProvider
-from goald.domain.actions.job import Job
-from goald.domain.actions.outcomes import SUCCESS, Outcome, OutcomeKind
-from goald.domain.slots import slot_of
+from goald.domain.ids import TenantId
 from goald.ports.actions.gates import GateStatus
-from goald.ports.actions.jobs import Passed, PassRequest
-from goald.redis_keys import action_stream
-from goald.workers.provider import ActionFailed, Enter, Performed
-
-
-class RecordingProvider:
-    """Notes its calls. `before` and `after` are awaited before and after the gate."""
-
-    def __init__(self, *, is_keyed: bool = True) -> None:
-        self.is_keyed = is_keyed
-        self.calls: list[tuple[Job, Mapping[str, Any]]] = []
-        self.error: Exception | None = None
-        self.is_ready = asyncio.Event()
-        self.is_ready.set()
-        self.may_end = asyncio.Event()
-        self.may_end.set()
-        self.error_before: Exception | None = None
-
-    async def perform(self, job: Job, config: Mapping[str, Any], enter: Enter) -> Performed:
-        if self.error_before is not None:
-            raise self.error_before
-        await self.is_ready.wait()
-        await enter()
-        self.calls.append((job, config))
-        await self.may_end.wait()
-        if self.error is not None:
-            raise self.error
-        return Performed(SUCCESS)
-
-    async def close(self) -> None:
-        pass
+from goald.ports.actions.jobs import Passed
 
 
 @pytest.fixture
@@ -51,12 +25,6 @@ async def bench() -> WorkerBench:
     bench = WorkerBench()
     await bench.admit()
     return bench
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_jobs_are_performed_and_reported(bench: WorkerBench) -> None:
@@ -83,6 +51,7 @@ async def test_a_result_names_the_attempt_and_the_token_of_the_call(bench: Worke
         "attempt": 1,
         "gate": str(a_job().gate),
         "action": "noop",
+        "destination": "noop",
         "action_config": {"to": "***", "tag_name": "VIP"},
         "outcome": "success",
         "is_keyed": True,
@@ -169,7 +138,7 @@ async def test_a_job_waits_until_its_gate_is_admitted(bench: WorkerBench) -> Non
     await bench.register(a_job())
     bench.actions.admitted.clear()
     async with bench.worker({NOOP: provider}) as worker:
-        await until(lambda: worker.in_flight)
+        await until(lambda: worker.waiting)
         await bench.clock.advance(2.0)
         assert (provider.calls, bench.results()) == ([], [])
         run = bench.actions.streams.run_id
@@ -194,80 +163,11 @@ async def test_a_job_that_waits_for_long_is_processed_once(bench: WorkerBench) -
     assert len(provider.calls) == 1
 
 
-async def test_an_error_before_the_gate_calls_nothing_and_can_be_repeated(
-    bench: WorkerBench,
-) -> None:
-    provider = RecordingProvider(is_keyed=False)
-    provider.error_before = ActionFailed(Outcome(OutcomeKind.RETRY, "no route"))
-    await bench.register(a_job())
-    async with bench.worker({NOOP: provider}):
-        (result,) = await bench.wait_results(1)
-    assert (result["outcome"], result["error"], result["token"]) == ("retry", "no route", None)
-
-
-@pytest.mark.parametrize("is_keyed", [True, False])
-async def test_an_unexpected_error_of_a_call_is_an_unknown_outcome(
-    bench: WorkerBench, is_keyed: bool
-) -> None:
-    provider = RecordingProvider(is_keyed=is_keyed)
-    provider.error = RuntimeError("jane@example.com")
-    await bench.register(a_job())
-    async with bench.worker({NOOP: provider}):
-        (result,) = await bench.wait_results(1)
-    assert (result["outcome"], result["is_keyed"]) == ("unknown", is_keyed)
-    assert "jane" not in result["error"]
-
-
-async def dead_worker(bench: WorkerBench, *, has_passed: bool) -> None:
-    """A worker receives the job, and dies before or after it passes the gate."""
-    job, queue = a_job(), MemoryJobQueue(bench.actions)
-    await bench.register(job)
-    assert len(await queue.receive([NOOP], 10, 0.1)) == 1
-    if has_passed:
-        request = PassRequest(
-            job.gate, slot_of(job.tenant_id, job.contact_id), job.tenant_id, job.workflow_id,
-            b"t" * 16,
-        )  # fmt: skip
-        assert await queue.pass_gates([request]) == [Passed.PASSED]
-    await bench.clock.advance(120.0)
-
-
-@pytest.mark.parametrize(
-    ("is_keyed", "has_passed", "outcome", "calls"),
-    [(True, True, "success", 1), (False, True, "unknown", 0), (False, False, "success", 1)],
-)
-async def test_a_job_of_a_dead_worker_is_taken_over(
-    bench: WorkerBench, is_keyed: bool, has_passed: bool, outcome: str, calls: int
-) -> None:
-    await dead_worker(bench, has_passed=has_passed)
-    provider = RecordingProvider(is_keyed=is_keyed)
-    async with bench.worker({NOOP: provider}):
-        (result,) = await bench.wait_results(1, advance_s=5.0)
-    assert (result["outcome"], len(provider.calls)) == (outcome, calls)
-    assert bench.jobs() == 0
-
-
-async def test_a_dead_workers_call_is_not_repeated_after_the_exit(bench: WorkerBench) -> None:
-    await dead_worker(bench, has_passed=True)
-    await bench.gates.close_gates(LEASE, [a_job().gate])
-    provider = RecordingProvider(is_keyed=True)
-    async with bench.worker({NOOP: provider}):
-        (result,) = await bench.wait_results(1, advance_s=5.0)
-    assert (result["outcome"], provider.calls) == ("unknown", [])
-
-
-async def test_an_entry_that_is_no_job_is_removed(bench: WorkerBench) -> None:
-    await bench.actions.streams.add(action_stream(NOOP), [b"event", b"{}"])
-    await bench.register(a_job())
-    async with bench.worker({NOOP: NoopProvider()}):
-        await bench.wait_results(1)
-        await until(lambda: bench.jobs() == 0)
-
-
 async def test_a_worker_has_at_most_as_many_jobs_as_it_may(bench: WorkerBench) -> None:
     provider = RecordingProvider()
     provider.may_end.clear()
-    await bench.register(*(a_job(number) for number in range(50)))
+    tenants = [TenantId(f"tenant-{number}") for number in range(50)]
+    await bench.register(*(a_job(n, tenant_id=each) for n, each in enumerate(tenants)))
     async with bench.worker({NOOP: provider}, concurrency=7) as worker:
         await until(lambda: len(provider.calls) == 7)
         await asyncio.sleep(0.02)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -19,6 +21,7 @@ from goald.ports.clock import Clock
 from goald.workers.provider import ActionFailed, Enter, Performed
 
 _DOMAIN: Final = "goald.invalid"
+_THREADS: Final = 4
 
 
 class EmailFiles:
@@ -30,6 +33,8 @@ class EmailFiles:
         self._directory = directory
         self._sender = sender
         self._clock = clock
+        self._threads = ThreadPoolExecutor(_THREADS, "email-files")
+        """Its own, so that no slow look-up of a host delays a file."""
 
     @property
     def is_keyed(self) -> bool:
@@ -40,15 +45,15 @@ class EmailFiles:
         name = sha256(f"{len(job.tenant_id)}:{job.tenant_id}{job.key}".encode()).hexdigest()[:32]
         try:
             content = message.as_bytes(policy=SMTP)
-            await asyncio.to_thread(self._directory.mkdir, mode=0o700, parents=True, exist_ok=True)
         except (MessageError, UnicodeError, ValueError) as error:
             raise ActionFailed(f"the e-mail is invalid: {type(error).__name__}") from error
         await enter()
-        await asyncio.to_thread(_write, self._directory / f"{name}.eml", content)
+        loop, path = asyncio.get_running_loop(), self._directory / f"{name}.eml"
+        await loop.run_in_executor(self._threads, _write, path, content, enter.check)
         return Performed(SUCCESS)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        self._threads.shutdown(wait=False)
 
     def _message(self, job: Job, config: Mapping[str, Any]) -> EmailMessage:
         contact = job.variables.get("contact") or {}
@@ -72,10 +77,16 @@ class EmailFiles:
         return message
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that appears complete or not at all."""
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+def _write(path: Path, content: bytes, check: Callable[[], None]) -> None:
+    """Write a file that appears complete or not at all. `check` is called right before it appears,
+    and raises if it must not."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        check()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Which addresses goald may connect to for a tenant (SSRF)."""
 
+import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -36,6 +38,9 @@ _RESERVED_6: Final = (
 outside of it."""
 
 
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+
+
 class DestinationRefused(PermanentError):
     """A tenant's URL leads to an address that goald does not connect to. The message names no
     address, because it would show the network to the tenant."""
@@ -67,6 +72,28 @@ class DestinationPolicy:
             return True
         is_own_port = any(port == own for _, own in self.own_servers)
         return self.allows_private and not is_own_port and is_private(address)
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that a host is; None if the host is a name. Raises DestinationRefused for the
+    legacy forms of IPv4 that operating systems read, such as 127.1, 2130706433, 0x7f.1 and
+    0177.0.0.1: a host whose last label is a number is an address, and only the form with four
+    decimal numbers is accepted."""
+    text = unicodedata.normalize("NFKC", host).replace("\u3002", ".")
+    text = text.strip("[]").removesuffix(".")
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        pass
+    if _NUMBER.fullmatch(text.rpartition(".")[2]) or ":" in text:
+        raise DestinationRefused("the host is an address in a form that goald does not accept")
+    return None
+
+
+def host_of(url: str) -> str | None:
+    """The host of a URL with its port, in lower case; None if it has none."""
+    authority = re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
+    return authority.rpartition("@")[2].lower() or None
 
 
 def is_private(address: Address) -> bool:

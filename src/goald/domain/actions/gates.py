@@ -36,6 +36,14 @@ class GateId(NamedTuple):
         return cls(GateSeries(series), int(number))
 
 
+def entry_gate(text: bytes) -> GateId | None:
+    """The gate that the entry of a job names; None if it names none."""
+    try:
+        return GateId.parse(text.decode())
+    except ValueError:
+        return None
+
+
 def gate_series(epoch: int, randomness: bytes) -> GateSeries:
     """A new series of a holder. `randomness`: 4 random bytes."""
     series = f"{epoch:010d}-{randomness.hex()}"

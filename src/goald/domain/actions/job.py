@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
+from goald.domain.actions.destinations import host_of
 from goald.domain.actions.gates import ActionType, GateId
-from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
+from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId, is_id
 from goald.domain.slots import slot_of
 from goald.domain.times import rfc3339
 
@@ -14,6 +15,10 @@ JOB_TYPE: Final = "workflow.action.requested"
 """The CloudEvents type of a job."""
 SOURCE: Final = "goald"
 DEFAULT_TIMEOUT_S: Final = 60.0
+MAX_TIMEOUT_S: Final = 86_400.0
+MAX_COUNT: Final = 65_535
+"""Of visits, attempts and hops."""
+MAX_KEY_CHARS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,16 @@ class Job:
     def slot(self) -> int:
         return slot_of(self.tenant_id, self.contact_id)
 
+    @property
+    def destination(self) -> str:
+        """What the action calls: its connection, or the host of a webhook without one, or else the
+        action. A pause or a rate limit applies to it (X5)."""
+        if self.connection is not None:
+            return f"connection {self.connection}"
+        url = self.config.get("url")
+        host = host_of(url) if isinstance(url, str) else None
+        return self.action if host is None else f"host {host}"
+
     def encode(self, at_us: int) -> str:
         """The job as a CloudEvent in JSON. `at_us`: its time."""
         data = {
@@ -73,35 +88,96 @@ class Job:
             "tenantid": self.tenant_id,
             "data": data,
         }
-        return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
-        """The inverse of `encode`. Ignores unknown fields. Raises ValueError."""
-        try:
-            event = json.loads(payload)
-            if event["type"] != JOB_TYPE:
-                raise ValueError(f"not a job but {event['type']!r}")
-            return cls._from_data(event["tenantid"], event["data"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a job: {type(error).__name__} {error}") from error
+        """The inverse of `encode`. Ignores unknown fields. Raises ValueError, whose message
+        contains no value."""
+        event = _event(payload)
+        return cls._read(event, _map(event, "data"))
 
     @classmethod
-    def _from_data(cls, tenant: str, data: Mapping[str, Any]) -> Self:
+    def parse_identity(cls, payload: bytes) -> Self:
+        """A job without fields and variables, from a payload that `parse` refuses because of these:
+        enough to report that the job cannot be read. Raises ValueError."""
+        event = _event(payload)
+        identity = {**_map(event, "data"), "with": {}, "variables": {}}
+        for name in ("connection", "hops", "timeout_seconds"):
+            identity.pop(name, None)
+        return cls._read(event, identity)
+
+    @classmethod
+    def _read(cls, event: Mapping[str, Any], data: Mapping[str, Any]) -> Self:
         return cls(
-            gate=GateId.parse(data["gate"]),
-            tenant_id=TenantId(tenant),
-            contact_id=ContactId(data["contact_id"]),
-            workflow_id=WorkflowId(data["workflow_id"]),
-            execution_id=EnrollmentId(data["execution_id"]),
-            step_id=data["step_id"],
-            visit=int(data["visit"]),
-            attempt=int(data["attempt"]),
-            action=ActionType(data["action"]),
-            key=data["idempotency_key"],
-            config=data["with"],
-            variables=data["variables"],
-            connection=data.get("connection"),
-            hops=int(data.get("hops", 0)),
-            timeout_s=float(data.get("timeout_seconds", DEFAULT_TIMEOUT_S)),
+            gate=GateId.parse(_text(data, "gate")),
+            tenant_id=TenantId(_id(event, "tenantid")),
+            contact_id=ContactId(_id(data, "contact_id")),
+            workflow_id=WorkflowId(_id(data, "workflow_id")),
+            execution_id=EnrollmentId(_id(data, "execution_id")),
+            step_id=_text(data, "step_id"),
+            visit=_count(data, "visit"),
+            attempt=_count(data, "attempt"),
+            action=ActionType(_text(data, "action")),
+            key=_text(data, "idempotency_key"),
+            config=_map(data, "with"),
+            variables=_map(data, "variables"),
+            connection=None if data.get("connection") is None else _text(data, "connection"),
+            hops=_count(data, "hops") if "hops" in data else 0,
+            timeout_s=_timeout(data.get("timeout_seconds", DEFAULT_TIMEOUT_S)),
         )
+
+
+def _event(payload: bytes) -> Mapping[str, Any]:
+    try:
+        event = json.loads(payload, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("not a job: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not a job: no JSON text ({type(error).__name__})") from None
+    if not isinstance(event, Mapping) or event.get("type") != JOB_TYPE:
+        raise ValueError("not a job: its type is another one")
+    return event
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _map(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    if isinstance(value, Mapping):
+        return value
+    raise ValueError(f"not a job: {name} is no map")
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    """A text that can be encoded in UTF-8."""
+    value = data.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_CHARS:
+        raise ValueError(f"not a job: {name} is no text of 1 to {MAX_KEY_CHARS} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"not a job: {name} is not valid Unicode") from None
+    return value
+
+
+def _id(data: Mapping[str, Any], name: str) -> str:
+    value = _text(data, name)
+    if not is_id(value):
+        raise ValueError(f"not a job: {name} is no id")
+    return value
+
+
+def _count(data: Mapping[str, Any], name: str) -> int:
+    value = data.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+        raise ValueError(f"not a job: {name} is no number of 0 to {MAX_COUNT:,}")
+    return value
+
+
+def _timeout(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value <= MAX_TIMEOUT_S:
+        raise ValueError("not a job: timeout_seconds is no time")
+    return float(value)

@@ -1,6 +1,7 @@
 """Outcomes of actions, and the events that report them (X5, X13)."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,13 @@ RESULT_TYPE: Final = "workflow.action.finished"
 """The CloudEvents type of a result. It is reserved: only workers send it."""
 RATE_LIMIT_S: Final = 60.0
 """The delay after a 429 without `Retry-After`."""
+MAX_DELAY_S: Final = 86_400.0
+MAX_RATE_LIMITS: Final = 10_000
+"""A rate limit of a later attempt counts as a retry, so that it ends: attempts are numbered up to
+65,535."""
 MAX_ERROR_CHARS: Final = 500
+_FREE_ATTEMPTS: Final = 5
+_MAX_LEAST_DELAY_S: Final = 900.0
 
 
 class OutcomeKind(StrEnum):
@@ -45,7 +52,7 @@ class Outcome:
     error: str | None = None
     """Masked (X15)."""
     delay_s: float | None = None
-    """Of a rate limit: how long the provider accepts no calls."""
+    """Of a rate limit: how long the provider accepts no calls; None for RATE_LIMIT_S."""
 
 
 SUCCESS: Final = Outcome(OutcomeKind.SUCCESS)
@@ -65,6 +72,16 @@ def http_outcome(status: int, retry_after_s: float | None, error: str) -> Outcom
     return Outcome(OutcomeKind.SKIP, error)
 
 
+def rate_limit_delay_s(delay_s: float | None, attempt: int) -> float:
+    """How long a provider is not called after a rate limit. At least a second, whatever the
+    provider says, and longer after many attempts: a provider that answers `Retry-After: 0` for ever
+    would be called in a loop."""
+    if delay_s is None or math.isnan(delay_s):
+        delay_s = RATE_LIMIT_S
+    doublings = min(max(0, attempt - _FREE_ATTEMPTS), 20)
+    return min(max(delay_s, min(2.0**doublings, _MAX_LEAST_DELAY_S)), MAX_DELAY_S)
+
+
 def result_event(
     job: Job, outcome: Outcome, token: bytes | None, *, is_keyed: bool, duration_ms: int, at_us: int
 ) -> bytes:
@@ -72,6 +89,8 @@ def result_event(
     repeated report changes nothing (D1). `token`: that which passed the gate. `is_keyed`: whether
     the provider honours idempotency keys. The event has no personal data, because it is logged
     (X15)."""
+    if outcome.kind is OutcomeKind.RATE_LIMIT and job.attempt > MAX_RATE_LIMITS:
+        outcome = Outcome(OutcomeKind.RETRY, outcome.error)
     data: dict[str, Any] = {
         "contact_id": job.contact_id,
         "workflow_id": job.workflow_id,
@@ -82,14 +101,15 @@ def result_event(
         "gate": str(job.gate),
         "token": token.hex() if token is not None else None,
         "action": job.action,
+        "destination": job.destination,
         "action_config": mask_config(job.config),
         "outcome": outcome.kind,
         "is_keyed": is_keyed,
         "duration_ms": duration_ms,
         "error": outcome.error[:MAX_ERROR_CHARS] if outcome.error else None,
     }
-    if outcome.delay_s is not None:
-        data["delay_ms"] = round(outcome.delay_s * 1_000)
+    if outcome.kind is OutcomeKind.RATE_LIMIT:
+        data["delay_ms"] = round(rate_limit_delay_s(outcome.delay_s, job.attempt) * 1_000)
     attempt = derived_id(job.tenant_id, str(job.gate), outcome.kind, data["token"] or "")
     return encode_event(job, str(attempt), RESULT_TYPE, data, at_us)
 
@@ -97,7 +117,8 @@ def result_event(
 def encode_event(
     job: Job, event_id: str, event_type: str, data: Mapping[str, Any], at_us: int, **more: Any
 ) -> bytes:
-    """An event of the job's contact in JSON. `more`: further attributes of the envelope."""
+    """An event of the job's contact in JSON. `more`: further attributes of the envelope. A lone
+    surrogate, which no text in UTF-8 can have, becomes a question mark."""
     event = {
         "specversion": "1.0",
         "id": event_id,
@@ -108,4 +129,5 @@ def encode_event(
         **more,
         "data": data,
     }
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")

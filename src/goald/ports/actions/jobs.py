@@ -21,6 +21,10 @@ class ReceivedJob(NamedTuple):
     entry_id: bytes
     payload: bytes
     """JSON text; empty if the entry has none."""
+    gate: GateId | None = None
+    """As the entry names it; None if the entry is not from a holder of slots."""
+    deliveries: int = 1
+    """How often a worker has received the job, this time included."""
 
 
 class PassRequest(NamedTuple):
@@ -117,8 +121,13 @@ class JobQueue(Protocol):
         job, in one step. A result without a token closes an open gate, and is refused if the gate
         is passed. Waits while the number of event streams is being changed."""
 
-    async def discard(self, action: ActionType, entry_id: bytes) -> None:
-        """Acknowledge and delete an entry that is not a job."""
+    async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
+        """Keep jobs that wait in this worker: other workers do not take them over, and it does not
+        count as a delivery. Ignores entries that do not exist."""
+
+    async def discard(self, received: ReceivedJob) -> None:
+        """Close the gate of an entry that cannot be read, if it is open, and acknowledge and delete
+        the entry. Leaves it if a worker has passed the gate, because that one could read it."""
 
     async def close(self) -> None:
         """Close the connections. Jobs that are not finished can be claimed."""

@@ -92,8 +92,8 @@ WORKER_GUARDS = (
         (
             Edit(
                 "src/goald/workers/worker.py",
-                "        if entry in self._entries:",
-                "        if False:",
+                "        if entry in self._entries:\n",
+                "        if False:\n",
             ),
         ),
         (WORKER,),
@@ -101,13 +101,13 @@ WORKER_GUARDS = (
     Guard(
         "webhooks: the gate is passed when the connection exists",
         "X2",
-        (Edit(_CONNECTIONS, "            await ENTER.get()()\n", "            pass\n"),),
+        (Edit(_CONNECTIONS, "            await enter()\n", "            pass\n"),),
         (WEBHOOK,),
     ),
     Guard(
         "webhooks: a request is sent once for each gate",
         "X2",
-        (Edit(_WEBHOOK, "            if entered:", "            if False:"),),
+        (Edit(_WEBHOOK, "        if self.is_passed:", "        if False:"),),
         (WEBHOOK,),
     ),
     Guard(
@@ -122,8 +122,8 @@ WORKER_GUARDS = (
         (
             Edit(
                 _WEBHOOK,
-                "            self._policy.check([str(address)], port)\n",
-                "            pass\n",
+                "                self._policy.check([str(address)], port)\n",
+                "                pass\n",
             ),
         ),
         (WEBHOOK,),

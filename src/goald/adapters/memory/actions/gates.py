@@ -8,7 +8,7 @@ from goald.domain.errors import LeaseLost, ServerReplaced
 from goald.domain.ids import TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.ports.actions.gates import GateRun, GateState, GateStatus, JobEntry, Registration
-from goald.redis_keys import FIELD, action_stream
+from goald.redis_keys import FIELD, GATE_FIELD, action_stream
 
 
 class MemoryGates:
@@ -79,7 +79,8 @@ class MemoryGates:
         }:
             return Registration.REPLACED_IS_LIVE
         stream = action_stream(job.action)
-        entry_id = await actions.streams.add(stream, [FIELD.encode(), job.payload.encode()])
+        fields = (FIELD, job.payload, GATE_FIELD, str(job.gate))
+        entry_id = await actions.streams.add(stream, [each.encode() for each in fields])
         actions.live[job.gate] = LiveGate(stream, entry_id, job.expires_at_ms)
         return Registration.REGISTERED
 

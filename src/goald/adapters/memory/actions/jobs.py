@@ -9,12 +9,13 @@ from goald.domain.actions.gates import (
     ActionType,
     GateId,
     GateSeries,
+    entry_gate,
     series_epoch,
 )
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.actions.gates import GateStatus
 from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, ReceivedJob
-from goald.redis_keys import FIELD, action_stream, event_stream
+from goald.redis_keys import FIELD, GATE_FIELD, action_stream, event_stream
 
 _ENDED: Final = {
     GateStatus.CLOSED: Passed.REFUSED_CLOSED,
@@ -49,7 +50,7 @@ class MemoryJobQueue:
         entries = dict(shared.streams.entries(stream))
         idle = [
             entry_id
-            for (name, entry_id), delivered_ms in shared.deliveries.items()
+            for (name, entry_id), (delivered_ms, _) in shared.deliveries.items()
             if name == stream and now - delivered_ms >= idle_seconds * 1_000
         ][:count]
         return self._deliver(action, [(entry_id, entries[entry_id]) for entry_id in idle])
@@ -75,8 +76,20 @@ class MemoryJobQueue:
     async def finish(self, results: Sequence[JobResult]) -> list[Finished]:
         return [await self._finish(result) for result in results]
 
-    async def discard(self, action: ActionType, entry_id: bytes) -> None:
-        self._actions.remove_entry(action_stream(action), entry_id)
+    async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
+        now, deliveries = self._actions.now_ms(), self._actions.deliveries
+        for key in ((action_stream(action), entry_id) for entry_id in entry_ids):
+            if key in deliveries:
+                deliveries[key] = now, deliveries[key][1]
+
+    async def discard(self, received: ReceivedJob) -> None:
+        shared = self._actions
+        live = shared.live.get(received.gate) if received.gate is not None else None
+        if live is not None and live.passed_at_ms is not None:
+            return
+        if received.gate is not None and live is not None:
+            shared.end(received.gate, GateStatus.CLOSED)
+        shared.remove_entry(action_stream(received.action), received.entry_id)
 
     async def close(self) -> None:
         """There is nothing to close."""
@@ -99,8 +112,12 @@ class MemoryJobQueue:
         shared, stream, now = self._actions, action_stream(action), self._actions.now_ms()
         found = []
         for entry_id, flat in entries:
-            shared.deliveries[stream, entry_id] = now
-            found.append(ReceivedJob(action, entry_id, flat[1]))
+            _, count = shared.deliveries.get((stream, entry_id), (0, 0))
+            shared.deliveries[stream, entry_id] = now, count + 1
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            gate = entry_gate(fields.get(GATE_FIELD.encode(), b""))
+            payload = fields.get(FIELD.encode(), b"")
+            found.append(ReceivedJob(action, entry_id, payload, gate, count + 1))
         return found
 
     def _pass(self, request: PassRequest) -> Passed:

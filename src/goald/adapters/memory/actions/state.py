@@ -40,8 +40,9 @@ class MemoryActions:
         """The run for which the gates of each slot are admitted."""
         self.inactive: set[tuple[TenantId, WorkflowId]] = set()
         self.permits: set[Permit] = set()
-        self.deliveries: dict[tuple[str, bytes], int] = {}
-        """When each entry that is not finished was delivered last, in milliseconds."""
+        self.deliveries: dict[tuple[str, bytes], tuple[int, int]] = {}
+        """When each entry that is not finished was delivered last, in milliseconds, and how
+        often."""
 
     def flush(self) -> None:
         """Lose all data."""

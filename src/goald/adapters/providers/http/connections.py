@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -46,15 +47,45 @@ class CheckedResolver(AbstractResolver):
         """There is nothing to close."""
 
 
+class GuardedTransport:
+    """A transport that asks before it writes the first byte of a request: aiohttp writes it in
+    another task on Python 3.11, so time may go by after the gate was passed."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.before_write: Callable[[], None] | None = None
+        """Called once, before the next write; nothing is written if it raises."""
+
+    def write(self, data: bytes) -> None:
+        self._ask()
+        self._transport.write(data)
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        self._ask()
+        self._transport.writelines(parts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _ask(self) -> None:
+        before_write, self.before_write = self.before_write, None
+        if before_write is not None:
+            before_write()
+
+
 class GatedConnector(aiohttp.TCPConnector):
-    """Passes the gate of a request when its connection exists, new or reused. aiohttp then writes
-    the request without waiting."""
+    """Passes the gate of a request when its connection exists, new or reused. Its age is checked
+    when aiohttp writes the request."""
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
-        connection = await super().connect(*arguments, **options)
+        connection: Any = await super().connect(*arguments, **options)
+        enter, protocol = ENTER.get(), connection.protocol
         try:
-            await ENTER.get()()
+            await enter()
         except BaseException:
             connection.release()
             raise
+        if not isinstance(protocol.transport, GuardedTransport):
+            protocol.transport = GuardedTransport(protocol.transport)
+        protocol.transport.before_write = enter.check
         return connection

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Any, Final
 
 import aiohttp
@@ -12,13 +11,17 @@ from standardwebhooks.webhooks import Webhook
 from yarl import URL
 
 from goald.adapters.providers.http.connections import ENTER, CheckedResolver, GatedConnector
-from goald.domain.actions.destinations import DestinationPolicy, DestinationRefused
+from goald.domain.actions.destinations import (
+    DestinationPolicy,
+    DestinationRefused,
+    literal_address,
+)
 from goald.domain.actions.job import Job
 from goald.domain.actions.masks import mask_text
-from goald.domain.actions.outcomes import Outcome, OutcomeKind, http_outcome
+from goald.domain.actions.outcomes import MAX_DELAY_S, Outcome, OutcomeKind, http_outcome
 from goald.domain.ids import TenantId
 from goald.ports.clock import Clock
-from goald.workers.provider import ActionFailed, Enter, Performed
+from goald.workers.provider import ActionFailed, CallTooLate, Enter, Performed
 
 TIMEOUT_S: Final = 10.0
 MAX_ANSWER_BYTES: Final = 64 << 10
@@ -27,7 +30,6 @@ _KEEP_ALIVE_S: Final = 4.0
 """Shorter than most servers keep connections, so that requests rarely meet a closed one."""
 _EXCERPT_CHARS: Final = 200
 """How much of an answer is part of an error."""
-_MAX_RETRY_AFTER_S: Final = 86_400.0
 
 SigningSecret = Callable[[TenantId, str | None], Awaitable[str]]
 """Returns the secret (`whsec_…`) of a tenant's connection, or of the tenant if the name is None."""
@@ -63,16 +65,8 @@ class WebhookProvider:
         url = self._url(config)
         body = orjson.dumps(config["body"]) if "body" in config else b""
         headers = await self._headers(job, config, body)
-        entered = False
-
-        async def note_and_enter() -> None:
-            nonlocal entered
-            if entered:  # aiohttp would send a request again whose connection was lost
-                raise aiohttp.ServerDisconnectedError
-            await enter()
-            entered = True
-
-        ENTER.set(note_and_enter)
+        passage = _Passage(enter)
+        ENTER.set(passage)
         try:
             async with self._open().request(
                 config.get("method", "POST"), url, data=body, headers=headers,
@@ -82,7 +76,9 @@ class WebhookProvider:
         except DestinationRefused as error:
             raise ActionFailed(str(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            what = "did not answer" if entered else "cannot be reached"
+            if passage.too_late is not None:
+                raise passage.too_late from None
+            what = "did not answer" if passage.is_passed else "cannot be reached"
             text = f"{url.host} {what}: {type(error).__name__}"
             raise ActionFailed(Outcome(OutcomeKind.RETRY, text)) from error
         except ValueError as error:  # an invalid header or URL
@@ -121,11 +117,9 @@ class WebhookProvider:
         if url.scheme not in ("http", "https") or not url.host or url.user is not None:
             raise ActionFailed("the URL is invalid")
         try:
-            address = ip_address(url.host)
-        except ValueError:
-            return url
-        try:
-            self._policy.check([str(address)], port)
+            address = literal_address(url.host)
+            if address is not None:
+                self._policy.check([str(address)], port)
         except DestinationRefused as error:
             raise ActionFailed(str(error)) from error
         return url
@@ -154,12 +148,35 @@ class WebhookProvider:
         if value is None:
             return None
         if value.isascii() and value.isdecimal():
-            return min(float(value[:9]), _MAX_RETRY_AFTER_S)
+            return min(float(value[:9]), MAX_DELAY_S)
         try:
             at = parsedate_to_datetime(value).timestamp()
         except (ValueError, OverflowError):
             return None
-        return min(max(0.0, at - self._clock.now_us() / 1e6), _MAX_RETRY_AFTER_S)
+        return min(max(0.0, at - self._clock.now_us() / 1e6), MAX_DELAY_S)
+
+
+class _Passage:
+    """The gate of one request."""
+
+    def __init__(self, enter: Enter) -> None:
+        self._enter = enter
+        self.is_passed = False
+        self.too_late: CallTooLate | None = None
+        """Set if nothing was written; aiohttp reports it as a lost connection."""
+
+    async def __call__(self) -> None:
+        if self.is_passed:  # aiohttp would send a request again whose connection was lost
+            raise aiohttp.ServerDisconnectedError
+        await self._enter()
+        self.is_passed = True
+
+    def check(self) -> None:
+        try:
+            self._enter.check()
+        except CallTooLate as error:
+            self.too_late = error
+            raise
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

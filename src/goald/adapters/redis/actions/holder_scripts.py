@@ -119,7 +119,8 @@ local function main()
         answers[(at - 6) / step + 1] = 1
       else
         local entry = failure
-          or redis.pcall('XADD', KEYS[tonumber(ARGV[at + 3])], '*', ARGV[4], ARGV[at + 6])
+          or redis.pcall(
+            'XADD', KEYS[tonumber(ARGV[at + 3])], '*', ARGV[4], ARGV[at + 6], 'gate', ARGV[at])
         if type(entry) == 'table' then
           failure = entry
           mark(at, 0)

@@ -19,6 +19,7 @@ from liquid.expression import Expression
 from liquid.template import BoundTemplate
 from liquid.undefined import FalsyStrictUndefined
 
+from goald.domain.definitions.readers.limits import MAX_VALUE_SIZE, LimitedTemplate
 from goald.domain.suggestions import nearest
 
 MAX_TEMPLATE_CHARS: Final = 64 << 10
@@ -46,9 +47,10 @@ class TemplateEnvironment(Environment):
     block_nesting_limit = 10
     context_depth_limit = 20
     loop_iteration_limit = 1_000
-    """All loops of a template together, empty loops included."""
+    """Of a loop with all loops around it, empty loops included."""
     output_stream_limit = 256 << 10
-    local_namespace_limit = 64 << 10
+    local_namespace_limit = MAX_VALUE_SIZE
+    template_class = LimitedTemplate
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)

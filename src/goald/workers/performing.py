@@ -1,0 +1,152 @@
+"""Performs one job, from its payload to its result."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from goald.domain.actions.job import Job
+from goald.domain.actions.outcomes import Outcome, OutcomeKind
+from goald.domain.errors import GoaldError
+from goald.ports.actions.jobs import Passed, ReceivedJob
+from goald.workers.entrance import Entrance, GateKeeper, GateRefused
+from goald.workers.provider import ActionFailed, CallTooLate, Performed, Provider
+from goald.workers.reporting import Reporter
+
+_log = logging.getLogger(__name__)
+
+Render = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+
+_ATTEMPTS: Final = 5
+"""How often a worker that is too slow for the call passes the gate again."""
+_UNEXPECTED: Final = "the provider failed unexpectedly"
+_UNKNOWN: Final = Performed(
+    Outcome(OutcomeKind.UNKNOWN, "a worker died, or was too slow, while it called the provider")
+)
+
+
+@dataclass(slots=True)
+class Work:
+    """A job that a worker has received."""
+
+    received: ReceivedJob
+    job: Job
+    provider: Provider
+    is_taken_over: bool
+    """Whether the job was another worker's."""
+    is_given_up: bool = False
+    """Whether the job is reported without a call, because it ends its workers."""
+    is_unreadable: bool = False
+    """Whether only the identity of the job can be read."""
+    attempts: int = 0
+    """How often this worker has performed the job."""
+
+
+class Performer:
+    """Performs jobs. Each job ends with a result, whatever fails."""
+
+    def __init__(self, gates: GateKeeper, reporter: Reporter, render: Render) -> None:
+        self._gates = gates
+        self._reporter = reporter
+        self._render = render
+        self._clock = gates.clock
+
+    async def perform(self, work: Work) -> bool:
+        """Perform a job and report it. Returns False if it must be performed again later, because
+        its slot is not admitted."""
+        started = self._clock.monotonic()
+        performed, token = await self._outcome(work)
+        if performed is None:
+            return False
+        if isinstance(performed, Performed):
+            await self._reporter.report(
+                work.job,
+                work.received,
+                performed,
+                token,
+                is_keyed=work.provider.is_keyed,
+                duration_s=self._clock.monotonic() - started,
+            )
+        return True
+
+    async def _outcome(self, work: Work) -> tuple["Performed | _Ended | None", bytes | None]:
+        """The outcome, and the token that has passed the gate. None: perform it again later."""
+        if work.is_unreadable:
+            return Performed(Outcome(OutcomeKind.SKIP, "the job cannot be read")), None
+        for _ in range(_ATTEMPTS):
+            entrance = Entrance(
+                work.job,
+                self._gates,
+                is_taken_over=work.is_taken_over,
+                is_keyed=work.provider.is_keyed,
+            )
+            try:
+                return await self._call(work, entrance), entrance.token
+            except CallTooLate:
+                if not await entrance.give_back():
+                    return _UNKNOWN, entrance.token
+        return Performed(Outcome(OutcomeKind.RETRY, "the worker is too slow")), None
+
+    async def _call(self, work: Work, entrance: Entrance) -> "Performed | _Ended | None":
+        """Call the provider once. Raises CallTooLate, and nothing else but a cancellation."""
+        try:
+            if work.is_given_up:
+                await entrance()
+                return _given_up(work)
+            performed = await work.provider.perform(work.job, self._rendered(work.job), entrance)
+            return performed if isinstance(performed, Performed) else _no_outcome(work, entrance)
+        except CallTooLate:
+            raise
+        except GateRefused as refused:
+            return _refused(refused.answer)
+        except ActionFailed as failed:
+            return Performed(failed.outcome)
+        except Exception as error:
+            return _unexpected(work, error, entrance.token)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the worker ends
+            return _unexpected(work, error, entrance.token)
+
+    def _rendered(self, job: Job) -> Mapping[str, Any]:
+        """The fields of a job with every text rendered. Raises ActionFailed."""
+        try:
+            return self._render(job.config, job.variables)
+        except GoaldError as error:
+            raise ActionFailed(Outcome(OutcomeKind.SKIP, str(error))) from None
+
+
+class _Ended:
+    """Another worker has the job, and reports it."""
+
+
+def _given_up(work: Work) -> Performed:
+    text = f"{work.received.deliveries - 1} workers ended or stopped while they had the job"
+    return Performed(Outcome(OutcomeKind.UNKNOWN, text))
+
+
+def _no_outcome(work: Work, entrance: Entrance) -> Performed:
+    return _unexpected(work, TypeError("the provider returned no outcome"), entrance.token)
+
+
+def _unexpected(work: Work, error: BaseException, token: bytes | None) -> Performed:
+    """Nothing was called if the gate was not passed; else the outcome is unknown."""
+    # The message of the error may contain personal data or a secret.
+    name = type(error).__name__
+    _log.error("Provider of %s failed with %s; job %s", work.job.action, name, work.job.gate)
+    kind = OutcomeKind.RETRY if token is None else OutcomeKind.UNKNOWN
+    return Performed(Outcome(kind, _UNEXPECTED))
+
+
+def _refused(answer: Passed) -> "Performed | _Ended | None":
+    if answer is Passed.REFUSED_PASSED:
+        return _Ended()
+    if answer is Passed.NOT_ADMITTED:
+        return None
+    if answer in {Passed.TAKEN_OVER, Passed.TAKEN_OVER_CLOSED}:
+        return _UNKNOWN
+    if answer is Passed.REFUSED_INACTIVE:
+        return Performed(Outcome(OutcomeKind.REFUSED_INACTIVE))
+    return Performed(Outcome(OutcomeKind.REFUSED))

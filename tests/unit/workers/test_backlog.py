@@ -1,0 +1,87 @@
+"""How jobs share the places of a worker (D8)."""
+
+from goald.workers.backlog import Backlog, Lane
+
+A, B = Lane("acme", "a"), Lane("acme", "b")
+OTHER = Lane("beta", "a")
+
+
+def take_all(backlog: Backlog[int], now: float = 0.0) -> list[int]:
+    taken = []
+    while (found := backlog.take(now)) is not None:
+        taken.append(found[1])
+    return taken
+
+
+def test_one_receiver_takes_half_of_the_places_and_one_tenant_two_thirds() -> None:
+    backlog: Backlog[int] = Backlog(90)
+    for number in range(1_000):
+        backlog.add(A, number)
+    assert take_all(backlog) == list(range(45))
+    for number in range(1_000):
+        backlog.add(B, number)
+    assert len(take_all(backlog)) == 15
+    for number in range(1_000):
+        backlog.add(OTHER, number)
+    assert len(take_all(backlog)) == 15
+    assert backlog.running == 75
+
+
+def test_many_slow_tenants_leave_a_place() -> None:
+    backlog: Backlog[int] = Backlog(100)
+    for number in range(50):
+        for _ in range(100):
+            backlog.add(Lane(f"slow-{number}", "tarpit"), 0)
+    take_all(backlog)
+    assert backlog.running < 100
+    backlog.add(OTHER, 7)
+    assert take_all(backlog) == [7]
+
+
+def test_tenants_and_their_receivers_take_turns() -> None:
+    backlog: Backlog[int] = Backlog(30)
+    for lane, numbers in ((A, range(3)), (B, range(10, 13)), (OTHER, range(20, 23))):
+        for number in numbers:
+            backlog.add(lane, number)
+    assert take_all(backlog) == [0, 20, 10, 21, 1, 22, 11, 2, 12]
+
+
+def test_every_place_is_used_by_enough_tenants() -> None:
+    backlog: Backlog[int] = Backlog(5)
+    for number in range(20):
+        backlog.add(Lane(str(number), "a"), number)
+    assert take_all(backlog) == [0, 1, 2, 3, 4]
+    backlog.end(Lane("0", "a"))
+    assert take_all(backlog) == [5]
+    assert len(backlog) == 14
+
+
+def test_a_single_place_is_usable() -> None:
+    backlog: Backlog[int] = Backlog(1)
+    backlog.add(A, 1)
+    backlog.add(A, 2)
+    assert take_all(backlog) == [1]
+    backlog.end(A)
+    assert take_all(backlog) == [2]
+
+
+def test_a_job_that_waits_for_a_time_has_no_place() -> None:
+    backlog: Backlog[int] = Backlog(4)
+    backlog.add(A, 1, not_before=5.0)
+    backlog.add(B, 2)
+    assert take_all(backlog, 1.0) == [2]
+    assert (backlog.next_time(), len(backlog), list(backlog.waiting())) == (5.0, 1, [1])
+    assert take_all(backlog, 5.0) == [1]
+    assert backlog.next_time() is None
+
+
+def test_a_lane_that_is_held_starts_nothing_until_its_time() -> None:
+    backlog: Backlog[int] = Backlog(9)
+    backlog.add(A, 1)
+    backlog.hold(A, 10.0)
+    backlog.add(A, 2)
+    backlog.add(B, 3)
+    assert take_all(backlog, 1.0) == [3]
+    backlog.add(A, 4)
+    assert take_all(backlog, 9.9) == []
+    assert take_all(backlog, 10.0) == [1, 2, 4]
