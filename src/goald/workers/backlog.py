@@ -9,7 +9,6 @@ no place.
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -46,14 +45,6 @@ class Backlog(Generic[T]):
     @property
     def running(self) -> int:
         return self._all_running
-
-    def waiting(self) -> Iterable[T]:
-        """The jobs that wait."""
-        for lanes in self._ready.values():
-            for jobs in lanes.values():
-                yield from jobs
-        for *_, job in self._later:
-            yield job
 
     def add(self, lane: Lane, job: T, not_before: float = -math.inf) -> None:
         """A job that may start at a time."""

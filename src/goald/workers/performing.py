@@ -41,6 +41,18 @@ class Work:
     """Whether only the identity of the job can be read."""
     attempts: int = 0
     """How often this worker has performed the job."""
+    started_at: float | None = None
+    """When this worker began to perform the job; None while it waits."""
+    entrance: Entrance | None = None
+    """The gate of the current attempt."""
+
+    def is_kept(self, now: float) -> bool:
+        """Whether no other worker should take the job over: it waits, or has not passed its gate
+        within its timeout (X4)."""
+        if self.started_at is None:
+            return True
+        has_passed = self.entrance is not None and self.entrance.token is not None
+        return not has_passed and now - self.started_at < self.job.timeout_s
 
 
 class Performer:
@@ -55,7 +67,7 @@ class Performer:
     async def perform(self, work: Work) -> bool:
         """Perform a job and report it. Returns False if it must be performed again later, because
         its slot is not admitted."""
-        started = self._clock.monotonic()
+        started = work.started_at = self._clock.monotonic()
         performed, token = await self._outcome(work)
         if performed is None:
             return False
@@ -81,6 +93,7 @@ class Performer:
                 is_taken_over=work.is_taken_over,
                 is_keyed=work.provider.is_keyed,
             )
+            work.entrance = entrance
             try:
                 return await self._call(work, entrance), entrance.token
             except CallTooLate:

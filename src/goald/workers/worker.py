@@ -77,8 +77,8 @@ class Worker:
         self._performer = Performer(gates, Reporter(queue, clock), render)
         self._backlog: Backlog[Work] = Backlog(self._settings.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._entries: set[tuple[ActionType, bytes]] = set()
-        """The entries of the jobs in the backlog and in flight."""
+        self._entries: dict[tuple[ActionType, bytes], Work] = {}
+        """The jobs in the backlog and in flight, by their entries."""
         self._change = Signal()
         """Notified when a job was added or has ended."""
         self._stopped = asyncio.Event()
@@ -178,12 +178,11 @@ class Worker:
     async def _renew(self) -> None:
         """Keep the jobs that wait in this worker: that it has them is no sign that it ended."""
         while True:
-            await self._clock.sleep(self._settings.idle_s / 4)
-            waiting = sorted(
-                (work.received.action, work.received.entry_id) for work in self._backlog.waiting()
-            )
+            await self._clock.sleep(self._settings.idle_s / 5)
+            now = self._clock.monotonic()
+            kept = sorted(entry for entry, work in self._entries.items() if work.is_kept(now))
             try:
-                for action, entries in groupby(waiting, key=lambda entry: entry[0]):
+                for action, entries in groupby(kept, key=lambda entry: entry[0]):
                     await self._queue.renew(action, [entry_id for _, entry_id in entries])
             except ServiceUnavailable as error:
                 _log.warning("Cannot renew jobs, retrying: %s", error)
@@ -205,7 +204,7 @@ class Worker:
             return None
         work = await self._read(received, is_taken_over)
         if work is not None:
-            self._entries.add(entry)
+            self._entries[entry] = work
             self._backlog.add(_lane(work.job), work)
             self._change.notify()
         return work
@@ -263,8 +262,9 @@ class Worker:
             work.attempts += 1
             self._backlog.end(lane)
             if has_ended:
-                self._entries.discard((work.received.action, work.received.entry_id))
+                self._entries.pop((work.received.action, work.received.entry_id), None)
             else:
+                work.started_at = work.entrance = None
                 self._backlog.add(lane, work, self._clock.monotonic() + _PAUSE_S)
             self._change.notify()
 

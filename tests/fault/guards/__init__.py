@@ -6,6 +6,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 
 from tests.fault.guards.actions.gate import GATE_GUARDS
 from tests.fault.guards.actions.job import JOB_GUARDS
+from tests.fault.guards.actions.request import REQUEST_GUARDS
 from tests.fault.guards.actions.worker import WORKER_GUARDS
 from tests.fault.guards.api import API_GUARDS
 from tests.fault.guards.contact import CONTACT_GUARDS
@@ -247,6 +248,7 @@ GUARDS = (
     *WEBHOOK_GUARDS,
     *GATE_GUARDS,
     *JOB_GUARDS,
+    *REQUEST_GUARDS,
     *WORKER_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may

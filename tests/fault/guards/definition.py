@@ -129,9 +129,9 @@ DEFINITION_GUARDS = (
         "X13",
         (
             Edit(
-                "src/goald/domain/definitions/readers/actions.py",
-                '        elif "{{" in host or "{%" in host:\n',
-                '        elif "{{" in scheme:\n',
+                "src/goald/domain/definitions/readers/requests.py",
+                '    if "{{" in host or "{%" in host:\n',
+                '    if "{{" in scheme:\n',
             ),
         ),
         (ACTIONS,),

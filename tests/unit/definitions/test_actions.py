@@ -1,5 +1,6 @@
 """The fields of actions."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ URL = "https://example.com/hooks?c={{ contact.id }}"
         ("send_sms", {"text": "a", "to": "{{ contact.phone }}"}),
         ("webhook", {"url": URL}),
         ("webhook", {"url": "http://example.com:8080", "method": "PUT", "headers": {"X-A": "b"}}),
+        ("webhook", {"url": "http://[2606:2800:21f::1]:8080/{{ contact.id }}"}),
+        ("webhook", {"url": "https://bücher.example/"}),
+        ("webhook", {"url": "http://127.0.0.1:9000/hook"}),
+        ("webhook", {"url": URL, "body": [(1 << 64) - 1, -(1 << 63), Decimal("1e300")]}),
         ("webhook", {"url": URL, "body": {"a": [1, True, None, "{{ contact.email }}"]}}),
         ("add_tag", {"tag_name": "VIP"}),
         ("remove_tag", {"tag_id": "t-1", "tag_name": "VIP"}),
@@ -69,6 +74,40 @@ def test_the_fields_of_an_action_are_valid(action: str, config: Any) -> None:
             {"url": URL, "headers": {"webhook-id": "c"}},
             "headers.webhook-id: goald sets this header",
         ),
+        ("webhook", {"url": "https://exa mple.com/"}, "url: the host is invalid"),
+        ("webhook", {"url": "https://127.1/"}, "url: the host is an address in a form that is not"),
+        ("webhook", {"url": "https://2130706433"}, "url: the host is an address in a form that"),
+        ("webhook", {"url": "http://0x7f.1:80/"}, "url: the host is an address in a form that is"),
+        ("webhook", {"url": "http://0177.0.0.1/"}, "url: the host is an address in a form that is"),
+        ("webhook", {"url": "http://169.254.169.254/"}, "url: goald does not connect to this"),
+        ("webhook", {"url": "http://[::ffff:10.0.0.1]/"}, "url: goald does not connect to this"),
+        ("webhook", {"url": "http://0.0.0.0:8080"}, "url: goald does not connect to this address"),
+        ("webhook", {"url": URL, "headers": {"Expect": "c"}}, "headers.Expect: goald sets this"),
+        ("webhook", {"url": URL, "headers": {"user-agent": "c"}}, "headers.user-agent: goald sets"),
+        (
+            "webhook",
+            {"url": URL, "headers": {"X-A": "b", "x-a": "c"}},
+            "headers.x-a: is there twice",
+        ),
+        (
+            "webhook",
+            {"url": URL, "body": {"n": 1 << 64}},
+            "body.n: an integer must have at most 64",
+        ),
+        (
+            "webhook",
+            {"url": URL, "body": [-(1 << 63) - 1]},
+            "body[0]: an integer must have at most",
+        ),
+        (
+            "webhook",
+            {"url": URL, "body": Decimal("1e400")},
+            "body: the number is too large: put it",
+        ),
+        ("acme.hook", {"n": 10**30}, "n: an integer must have at most 64 bits"),
+        ("update_contact", {"attributes": {"n": 1 << 64}}, "attributes.n: an integer must have at"),
+        ("add_tag", {"tag_name": "{{ contact.plan }}"}, "tag_name: must not be a template"),
+        ("remove_tag", {"tag_id": "{% if true %}a{% endif %}"}, "tag_id: must not be a template"),
         ("webhook", {"url": URL, "body": {"a": ["{{ b"]}}, "body.a[0]: line 1: {{ is not closed"),
         ("add_tag", {}, ": must have at least one of tag_id, tag_name"),
         ("add_tag", {"tag_name": "a\x00"}, "tag_name: must not contain control characters"),

@@ -196,6 +196,10 @@ def test_a_fault_has_a_json_pointer() -> None:
             'steps[0].wait.until.date: must be a date in quotes, such as "2026-12-24"',
         ),
         (
+            {"id": "a", "wait": {"until": {"time": "09:00", "date": "9999-12-31"}}},
+            "steps[0].wait.until.date: must be a date of the years 1970 to 2199",
+        ),
+        (
             {
                 "id": "a",
                 "wait": {"until": {"time": "09:00", "date": "2026-12-24", "days": ["mon"]}},

@@ -143,10 +143,29 @@ async def test_a_job_that_waits_for_long_is_neither_taken_over_nor_counted_as_de
         for _ in range(60):
             await bench.clock.advance(10.0)
             await asyncio.sleep(0.001)
+        assert [count for _, count in bench.actions.deliveries.values()] == [1]
         assert await MemoryJobQueue(bench.actions).take_idle(NOOP, 60.0, 10) == []
         bench.actions.admitted.update(dict.fromkeys(range(256), bench.actions.streams.run_id))
         (result,) = await bench.wait_results(1, advance_s=1.0)
     assert result["outcome"] == "success"
+
+
+async def test_a_job_that_is_prepared_for_longer_than_its_timeout_is_taken_over(
+    bench: WorkerBench,
+) -> None:
+    provider, other = RecordingProvider(), MemoryJobQueue(bench.actions)
+    provider.is_ready.clear()
+    await bench.register(a_job(timeout_s=100.0))
+    async with bench.worker({NOOP: provider}, idle_s=40.0) as worker:
+        await until(lambda: worker.in_flight)
+        taken_after = []
+        for second in range(300):
+            await bench.clock.advance(1.0)
+            if await other.take_idle(NOOP, 39.0, 1):
+                taken_after.append(second)
+                break
+        assert 100 < taken_after[0] < 150
+        provider.is_ready.set()
 
 
 async def test_the_next_suspect_is_received_when_the_one_before_has_ended(

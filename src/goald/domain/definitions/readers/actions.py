@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from goald.domain.configuration.criteria import read_criteria
 from goald.domain.contacts.reading import MAX_NAME_CHARS, MAX_VALUE_BYTES
 from goald.domain.definitions.readers.fields import Field
+from goald.domain.definitions.readers.requests import (
+    MAX_HEADERS,
+    header_fault,
+    number_fault,
+    url_fault,
+)
 from goald.domain.definitions.references import EntityReference, Reference
 from goald.domain.errors import InvalidConfiguration
 from goald.domain.suggestions import nearest
@@ -20,10 +25,6 @@ METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET")
 CUSTOM_ACTION = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,3}")
 """The name of an action that goald does not have, such as acme.create_invoice. Its dot
 distinguishes it from a misspelt one."""
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_RESERVED_HEADERS: Final = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade"}
-)
 
 
 class ConfigReader:
@@ -59,37 +60,35 @@ class ConfigReader:
             case list():
                 for index, value in enumerate(field.value):
                     self.body(field.at(index, value))
+            case number:
+                self._number(field, number)
 
     def url(self, field: Field) -> None:
         """A URL whose scheme and host are not templates."""
         self.template(field)
         if not isinstance(field.value, str):
             return
-        scheme, separator, rest = field.value.partition("://")
-        host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        if not separator or scheme.lower() not in ("http", "https") or not host:
-            field.fault("must be a URL that begins with https:// or http:// and a host")
-        elif "{{" in host or "{%" in host:
-            field.fault("the host must not be a template")
-        elif "@" in host:
-            field.fault("must not contain a user or a password: use a connection")
-        elif not _is_host(host):
-            field.fault("the host is invalid")
+        fault = url_fault(field.value)
+        if fault is not None:
+            field.fault(fault)
 
     def headers(self, field: Field) -> None:
         """A map of templates by the names of headers."""
         if not isinstance(field.value, Mapping):
             field.fault("must be a map")
             return
-        if len(field.value) > 50:
-            field.fault("must have at most 50 headers")
+        if len(field.value) > MAX_HEADERS:
+            field.fault(f"must have at most {MAX_HEADERS} headers")
             return
+        names: set[str] = set()
         for name, value in field.value.items():
             header = field.at(str(name), value)
-            if not _HEADER.fullmatch(str(name)):
-                header.fault("is not the name of a header")
-            elif str(name).lower() in _RESERVED_HEADERS or str(name).lower().startswith("webhook-"):
-                header.fault("goald sets this header")
+            fault = header_fault(str(name))
+            if fault is None and str(name).lower() in names:
+                fault = "is there twice: the names of headers do not differ by case"
+            if fault is not None:
+                header.fault(fault)
+            names.add(str(name).lower())
             self.template(header)
 
     def method(self, field: Field) -> None:
@@ -109,6 +108,7 @@ class ConfigReader:
                     attribute.fault(fault)
             elif not (value is None or isinstance(value, bool | int | Decimal)):
                 attribute.fault("must be text, a number, true, false or null")
+            self._number(attribute, value)
             if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_VALUE_BYTES:
                 attribute.fault(f"must have at most {MAX_VALUE_BYTES:,} bytes")
 
@@ -117,6 +117,11 @@ class ConfigReader:
         from goald.domain.definitions.readers.templates import template_faults
 
         return template_faults(source, has_trigger=self._has_trigger)
+
+    def _number(self, field: Field, value: Any) -> None:
+        fault = number_fault(value)
+        if fault is not None:
+            field.fault(fault)
 
     def flag(self, field: Field) -> None:
         field.flag()
@@ -133,6 +138,9 @@ class ConfigReader:
             read_criteria("tag_added", {name: field.value})
         except InvalidConfiguration as error:
             field.fault(error.faults[0][1])
+            return False
+        if any(mark in field.value for mark in ("{{", "{%")):
+            field.fault("must not be a template: conditions and statistics know the tag by it")
             return False
         return True
 
@@ -233,12 +241,3 @@ def action_fault(name: str) -> str | None:
         f"unknown action. The actions are {', '.join(ACTIONS)}; the name of your own has a dot, "
         "such as acme.create_invoice"
     )
-
-
-def _is_host(text: str) -> bool:
-    """Return whether a text is a host with an optional port."""
-    try:
-        split = urlsplit(f"//{text}")
-        return bool(split.hostname) and (split.port is None or split.port > 0)
-    except ValueError:
-        return False

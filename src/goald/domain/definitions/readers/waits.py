@@ -9,6 +9,8 @@ from goald.domain.definitions.steps import ClockWait, DurationWait
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WAITS: Final = ("for", "until", "for_event")
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2199
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
 
 
@@ -62,7 +64,11 @@ def _weekdays(field: Field) -> frozenset[int]:
 
 def _date(field: Field) -> date | None:
     try:
-        return date.fromisoformat(field.value if isinstance(field.value, str) else "")
+        day = date.fromisoformat(field.value if isinstance(field.value, str) else "")
     except ValueError:
         field.fault('must be a date in quotes, such as "2026-12-24"')
         return None
+    if FIRST_YEAR <= day.year <= LAST_YEAR:
+        return day
+    field.fault(f"must be a date of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return None
