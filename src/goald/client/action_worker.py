@@ -159,7 +159,7 @@ class _HandlerProvider:
         contact = job.variables.get("contact") or {}
         action = Action(
             job.action, job.tenant_id, job.contact_id, job.workflow_id, job.execution_id,
-            job.step_id, job.attempt, job.key, config, contact, job.connection,
+            job.step_id, job.attempt, job.key, config, contact, job.connection_name,
         )  # fmt: skip
         await enter()
         try:

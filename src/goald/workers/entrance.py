@@ -110,7 +110,7 @@ class Entrance:
         if not self._is_in_time(self._sent_at):
             raise CallTooLate("the gate was passed too long ago")
 
-    async def give_back(self) -> bool:
+    async def return_gate(self) -> bool:
         """Return the gate after CallTooLate. Returns False if another worker may have called the
         provider before: the gate stays passed then."""
         if self.token is None or self._was_called:

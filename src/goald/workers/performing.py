@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from goald.domain.actions.job import Job
-from goald.domain.actions.outcomes import Outcome, OutcomeKind
+from goald.domain.actions.outcomes import Outcome, OutcomeKind, rate_limit_delay_s
 from goald.domain.errors import GoaldError
 from goald.ports.actions.jobs import Passed, ReceivedJob
+from goald.workers.backlog import Receiver
+from goald.workers.blocks import Blocks
 from goald.workers.entrance import Entrance, GateKeeper, GateRefused
 from goald.workers.provider import ActionFailed, CallTooLate, Performed, Provider
 from goald.workers.reporting import Reporter
@@ -46,6 +48,10 @@ class Work:
     entrance: Entrance | None = None
     """The gate of the current attempt."""
 
+    @property
+    def receiver(self) -> Receiver:
+        return Receiver(self.job.tenant_id, self.job.destination)
+
     def is_kept(self, now: float) -> bool:
         """Whether no other worker should take the job over: it waits, or has not passed its gate
         within its timeout (X4)."""
@@ -63,24 +69,35 @@ class Performer:
         self._reporter = reporter
         self._render = render
         self._clock = gates.clock
+        self._blocks = Blocks()
 
     async def perform(self, work: Work) -> bool:
         """Perform a job and report it. Returns False if it must be performed again later, because
         its slot is not admitted."""
         started = work.started_at = self._clock.monotonic()
-        performed, token = await self._outcome(work)
+        blocked = self._blocks.outcome(work.receiver, started)
+        performed, token = (
+            await self._outcome(work) if blocked is None else (Performed(blocked), None)
+        )
         if performed is None:
             return False
         if isinstance(performed, Performed):
+            if blocked is None:
+                self._note(work, performed.outcome)
             await self._reporter.report(
                 work.job,
                 work.received,
                 performed,
                 token,
                 is_keyed=work.provider.is_keyed,
+                is_called=blocked is None,
                 duration_s=self._clock.monotonic() - started,
             )
         return True
+
+    def _note(self, work: Work, outcome: Outcome) -> None:
+        delay_s = rate_limit_delay_s(outcome.delay_s, work.job.attempt)
+        self._blocks.note(work.receiver, outcome, delay_s, self._clock.monotonic())
 
     async def _outcome(self, work: Work) -> tuple["Performed | _Ended | None", bytes | None]:
         """The outcome, and the token that has passed the gate. None: perform it again later."""
@@ -97,7 +114,7 @@ class Performer:
             try:
                 return await self._call(work, entrance), entrance.token
             except CallTooLate:
-                if not await entrance.give_back():
+                if not await entrance.return_gate():
                     return _UNKNOWN, entrance.token
         return Performed(Outcome(OutcomeKind.RETRY, "the worker is too slow")), None
 

@@ -32,19 +32,20 @@ class Reporter:
         *,
         is_keyed: bool,
         duration_s: float,
+        is_called: bool = True,
     ) -> None:
         """Publish a result and finish the job, again and again while Redis is unavailable. `token`:
-        that which passed the gate. A result that cannot be published is replaced by an unknown
-        outcome. Raises what that raises."""
+        that which passed the gate. `is_called`: as in `result_event`. A result that cannot be
+        published is replaced by an unknown outcome. Raises what that raises."""
         try:
-            await self._publish(job, received, performed, token, is_keyed, duration_s)
+            await self._publish(job, received, performed, token, is_keyed, duration_s, is_called)
         except ServiceUnavailable:
             raise
         except Exception as error:
             _log.error("The result of job %s is invalid: %s", job.gate, type(error).__name__)
             unknown = Performed(Outcome(OutcomeKind.UNKNOWN, "the result cannot be reported"))
             await self._publish(
-                replace(job, config={}), received, unknown, token, is_keyed, duration_s
+                replace(job, config={}), received, unknown, token, is_keyed, duration_s, is_called
             )
 
     async def _publish(
@@ -55,12 +56,14 @@ class Reporter:
         token: bytes | None,
         is_keyed: bool,
         duration_s: float,
+        is_called: bool,
     ) -> None:
         event = result_event(
             job,
             performed.outcome,
             token,
             is_keyed=is_keyed,
+            is_called=is_called,
             duration_ms=round(duration_s * 1_000),
             at_us=self._clock.now_us(),
         )

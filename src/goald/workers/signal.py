@@ -4,7 +4,7 @@ import asyncio
 
 
 class Signal:
-    """Tells any number of tasks that something has changed. A task that asks for `next`, checks,
+    """Wakes any number of tasks when something has changed. A task that asks for `next`, checks,
     and then waits, misses no change."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from goald.domain.actions.job import Job
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, ReceivedJob
 from goald.ports.clock import Clock
-from goald.workers.backlog import Backlog, Lane
+from goald.workers.backlog import Backlog, Receiver
 from goald.workers.entrance import GateKeeper
 from goald.workers.performing import Performer, Render, Work
 from goald.workers.provider import Provider
@@ -205,7 +205,7 @@ class Worker:
         work = await self._read(received, is_taken_over)
         if work is not None:
             self._entries[entry] = work
-            self._backlog.add(_lane(work.job), work)
+            self._backlog.add(work.receiver, work)
             self._change.notify()
         return work
 
@@ -252,7 +252,7 @@ class Worker:
         finally:
             await self._cancel(waits)
 
-    async def _perform(self, lane: Lane, work: Work) -> None:
+    async def _perform(self, receiver: Receiver, work: Work) -> None:
         has_ended = True
         try:
             has_ended = await self._performer.perform(work)
@@ -260,14 +260,10 @@ class Worker:
             _log.error("Job %s was not reported: %s", work.job.gate, type(error).__name__)
         finally:
             work.attempts += 1
-            self._backlog.end(lane)
+            self._backlog.end(receiver)
             if has_ended:
                 self._entries.pop((work.received.action, work.received.entry_id), None)
             else:
                 work.started_at = work.entrance = None
-                self._backlog.add(lane, work, self._clock.monotonic() + _PAUSE_S)
+                self._backlog.add(receiver, work, self._clock.monotonic() + _PAUSE_S)
             self._change.notify()
-
-
-def _lane(job: Job) -> Lane:
-    return Lane(job.tenant_id, job.destination)

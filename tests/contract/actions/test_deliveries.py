@@ -36,13 +36,13 @@ async def test_a_job_that_is_renewed_stays_with_its_worker_and_is_not_delivered_
 ) -> None:
     gates, queue, other = await holder(actions), actions.queue(), actions.queue("worker-2")
     await gates.register(LEASE, [job(G0), job(G1)])
-    kept, left = await queue.receive([WEBHOOK], 10, 0.1)
+    first, second = await queue.receive([WEBHOOK], 10, 0.1)
     await actions.server.pass_time(0.3)
-    await queue.renew(WEBHOOK, [kept.entry_id, b"9999999999999-0"])
-    assert await other.take_idle(WEBHOOK, 0.3, 10) == [left._replace(deliveries=2)]
+    await queue.renew(WEBHOOK, [first.entry_id, b"9999999999999-0"])
+    assert await other.take_idle(WEBHOOK, 0.3, 10) == [second._replace(deliveries=2)]
     await actions.server.pass_time(0.3)
-    assert kept._replace(deliveries=2) in await other.take_idle(WEBHOOK, 0.3, 10)
-    await queue.renew(ActionType("unknown"), [kept.entry_id])  # no such stream: nothing to keep
+    assert first._replace(deliveries=2) in await other.take_idle(WEBHOOK, 0.3, 10)
+    await queue.renew(ActionType("unknown"), [first.entry_id])  # no such stream: nothing to keep
 
 
 async def test_an_unreadable_job_is_removed_and_its_gate_closed(actions: ActionBackend) -> None:

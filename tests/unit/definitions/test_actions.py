@@ -87,7 +87,7 @@ def test_the_fields_of_an_action_are_valid(action: str, config: Any) -> None:
         (
             "webhook",
             {"url": URL, "headers": {"X-A": "b", "x-a": "c"}},
-            "headers.x-a: is there twice",
+            "headers.x-a: already exists",
         ),
         (
             "webhook",

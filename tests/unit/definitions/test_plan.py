@@ -135,3 +135,21 @@ def test_an_empty_branch_continues_after_the_condition() -> None:
 def test_equal_definitions_have_equal_plans() -> None:
     steps = [{"id": "a", "action": "noop"}]
     assert encoded({"steps": steps}) == encoded({"reentry": {}, "steps": steps, "timezone": None})
+
+
+def test_the_connection_of_a_webhook_without_one_is_its_host() -> None:
+    """A pause or a rate limit applies to the host, not to all webhooks of the tenant."""
+    steps = [
+        {
+            "id": "a",
+            "action": "webhook",
+            "with": {"url": "https://A.example:8443/{{ contact.id }}"},
+        },
+        {"id": "b", "action": "webhook", "with": {"url": "http://b.example?x=@c.example"}},
+        {"id": "c", "action": "webhook", "connection": "crm", "with": {"url": "http://b.example"}},
+        {"id": "d", "action": "acme.hook", "with": {"url": "https://a.example"}},
+    ]
+    instructions = encoded({"steps": steps})[-1]
+    assert [each[5] for each in instructions[:4]] == [
+        "host a.example:8443", "host b.example", "crm", None,
+    ]  # fmt: skip

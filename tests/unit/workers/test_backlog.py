@@ -1,9 +1,9 @@
 """How jobs share the places of a worker (D8)."""
 
-from goald.workers.backlog import Backlog, Lane
+from goald.workers.backlog import Backlog, Receiver
 
-A, B = Lane("acme", "a"), Lane("acme", "b")
-OTHER = Lane("beta", "a")
+A, B = Receiver("acme", "a"), Receiver("acme", "b")
+OTHER = Receiver("beta", "a")
 
 
 def take_all(backlog: Backlog[int], now: float = 0.0) -> list[int]:
@@ -31,7 +31,7 @@ def test_many_slow_tenants_leave_a_place() -> None:
     backlog: Backlog[int] = Backlog(100)
     for number in range(50):
         for _ in range(100):
-            backlog.add(Lane(f"slow-{number}", "tarpit"), 0)
+            backlog.add(Receiver(f"slow-{number}", "tarpit"), 0)
     take_all(backlog)
     assert backlog.running < 100
     backlog.add(OTHER, 7)
@@ -40,18 +40,18 @@ def test_many_slow_tenants_leave_a_place() -> None:
 
 def test_tenants_and_their_receivers_take_turns() -> None:
     backlog: Backlog[int] = Backlog(30)
-    for lane, numbers in ((A, range(3)), (B, range(10, 13)), (OTHER, range(20, 23))):
+    for receiver, numbers in ((A, range(3)), (B, range(10, 13)), (OTHER, range(20, 23))):
         for number in numbers:
-            backlog.add(lane, number)
+            backlog.add(receiver, number)
     assert take_all(backlog) == [0, 20, 10, 21, 1, 22, 11, 2, 12]
 
 
 def test_every_place_is_used_by_enough_tenants() -> None:
     backlog: Backlog[int] = Backlog(5)
     for number in range(20):
-        backlog.add(Lane(str(number), "a"), number)
+        backlog.add(Receiver(str(number), "a"), number)
     assert take_all(backlog) == [0, 1, 2, 3, 4]
-    backlog.end(Lane("0", "a"))
+    backlog.end(Receiver("0", "a"))
     assert take_all(backlog) == [5]
     assert len(backlog) == 14
 
@@ -75,7 +75,7 @@ def test_a_job_that_waits_for_a_time_has_no_place() -> None:
     assert backlog.next_time() is None
 
 
-def test_a_lane_that_is_held_starts_nothing_until_its_time() -> None:
+def test_a_receiver_that_is_held_starts_nothing_until_its_time() -> None:
     backlog: Backlog[int] = Backlog(9)
     backlog.add(A, 1)
     backlog.hold(A, 10.0)

@@ -1,5 +1,5 @@
-"""Every job that a worker receives ends with one result or is removed, whatever it contains, and
-whatever its provider does."""
+"""Every job that a worker receives ends with one result or is removed, for any content and any
+error of its provider."""
 
 import asyncio
 import json

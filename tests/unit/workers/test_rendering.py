@@ -56,9 +56,11 @@ def test_a_template_that_fails_or_exceeds_a_limit_is_an_error_without_values(sou
 
 
 def test_an_error_shows_the_template_but_no_value() -> None:
-    with pytest.raises(RenderingFailed, match=r"a variable has no value, at \{\{ contact\[") as one:
+    with pytest.raises(
+        RenderingFailed, match=r"a variable has no value, at \{\{ contact\["
+    ) as missing:
         render({"t": "Hi {{ contact[contact.first_name] }}"}, CONTACT)
-    assert "Jane" not in str(one.value)
+    assert "Jane" not in str(missing.value)
     with pytest.raises(RenderingFailed) as other:
         render({"t": "{{ contact.tags | sum: contact.first_name, 'a@example.com' }}"}, CONTACT)
     assert "a@example.com" not in str(other.value)
@@ -69,7 +71,7 @@ def test_the_texts_of_an_action_have_a_limit_together() -> None:
         render({str(n): "x" * 60_000 for n in range(5)}, CONTACT)
 
 
-# What a filter or a loop builds
+# Values that a filter or a loop builds
 
 DOUBLED = "{% assign a = contact.tags %}" + "{% assign a = a | concat: a %}" * 30
 BOMBS = {
@@ -89,9 +91,10 @@ BOMBS = {
     ),
     "url_encode": "{{ 'ééé'" + " | url_encode | replace: '%', 'éé'" * 12 + " }}",
     "numbers": "{% assign a = 999999999 %}" + "{% assign a = a | times: a %}" * 40,
-    "range": "{% for a in (1..1000000000) reversed %}{% endfor %}",
-    "offset": "{% for a in (1..1000000000) offset: 999999999 %}{% endfor %}",
-    "rows": "{% tablerow a in (1..1000000000) reversed %}{% endtablerow %}",
+    "range": "{% for a in (1..5000000) reversed %}{% endfor %}",
+    "offset": "{% for a in (1..5000000) offset: 4999999 %}{% endfor %}",
+    "rows": "{% tablerow a in (1..5000000) reversed %}{% endtablerow %}",
+    "base64": "{{ contact.note" + " | base64_encode" * 28 + " | size }}",
     "capture": "{% capture a %}{% for i in (1..999) %}{{ contact.note }}{% endfor %}"
     "{% endcapture %}",
 }
@@ -192,7 +195,7 @@ LITERALS = st.sampled_from(["a", "b", "1", "0.0", "-7", "'1e400'", "''", "nil", 
     VALUES,
     VALUES,
 )
-def test_whatever_is_rendered_gives_valid_text_or_a_failed_rendering(
+def test_any_template_gives_valid_text_or_a_failed_rendering(
     first: str, second: str, arguments: list[str], a: object, b: object
 ) -> None:
     call = f"{first}: {', '.join(arguments)}" if arguments else first

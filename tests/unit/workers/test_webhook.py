@@ -194,11 +194,9 @@ async def test_a_rate_limit_without_a_time_is_a_minute(receiver: Receiver) -> No
     assert (await call(receiver.url)).delay_s == 60.0
 
 
-async def test_an_error_shows_the_answer_without_addresses(receiver: Receiver) -> None:
-    receiver.answers(400, "no such user jane@example.com" + "x" * 1_000)
-    error = (await call(receiver.url)).error or ""
-    assert error.startswith("HTTP 400: no such user j***@example.com")
-    assert len(error) < 300
+async def test_an_error_shows_nothing_of_the_answer(receiver: Receiver) -> None:
+    receiver.answers(400, "no such user jane@example.com")
+    assert (await call(receiver.url)).error == "HTTP 400, 29 bytes"
 
 
 async def test_a_connection_error_is_retried_and_passes_no_gate() -> None:
@@ -287,9 +285,7 @@ async def test_no_spelling_of_a_private_address_is_connected_to(
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1"])
-async def test_a_legacy_form_of_an_address_is_refused_whatever_is_allowed(
-    receiver: Receiver, host: str
-) -> None:
+async def test_a_legacy_form_of_an_address_is_always_refused(receiver: Receiver, host: str) -> None:
     gate = Gate()
     outcome = await call(receiver.url.replace("127.0.0.1", host), gate)
     assert outcome.kind is OutcomeKind.SKIP

@@ -55,6 +55,7 @@ async def test_a_result_names_the_attempt_and_the_token_of_the_call(bench: Worke
         "action_config": {"to": "***", "tag_name": "VIP"},
         "outcome": "success",
         "is_keyed": True,
+        "is_called": True,
         "duration_ms": 0,
         "error": None,
     }

@@ -44,6 +44,16 @@ async def test_an_error_before_the_gate_calls_nothing_and_can_be_repeated(
     assert (result["outcome"], result["error"], result["token"]) == ("retry", "no route", None)
 
 
+async def test_the_error_of_a_result_has_nothing_of_the_contact(bench: WorkerBench) -> None:
+    provider = RecordingProvider()
+    text = "Jane (jane@example.com, +49 170 123123) is unknown, says https://x.example/?key=1"
+    provider.error = ActionFailed(Outcome(OutcomeKind.SKIP, text))
+    await bench.register(a_job())
+    async with bench.worker({NOOP: provider}):
+        (result,) = await bench.wait_results(1)
+    assert result["error"] == ("*** (***, +49******123) is unknown, says https://x.example/***")
+
+
 @pytest.mark.parametrize("is_keyed", [True, False])
 async def test_an_unexpected_error_of_a_call_is_an_unknown_outcome(
     bench: WorkerBench, is_keyed: bool
@@ -171,7 +181,7 @@ async def test_a_job_that_is_prepared_for_longer_than_its_timeout_is_taken_over(
 async def test_the_next_suspect_is_received_when_the_one_before_has_ended(
     bench: WorkerBench,
 ) -> None:
-    """Else a job that ends its worker would count against the jobs next to it."""
+    """A job that ends its worker must not count against the jobs next to it."""
     await bench.register(a_job(0), a_job(1))
     for _ in range(2):
         queue = MemoryJobQueue(bench.actions)

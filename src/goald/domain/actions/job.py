@@ -14,11 +14,21 @@ from goald.domain.times import rfc3339
 JOB_TYPE: Final = "workflow.action.requested"
 """The CloudEvents type of a job."""
 SOURCE: Final = "goald"
+WEBHOOK: Final = ActionType("webhook")
+HOST: Final = "host "
 DEFAULT_TIMEOUT_S: Final = 60.0
 MAX_TIMEOUT_S: Final = 86_400.0
 MAX_COUNT: Final = 65_535
 """Of visits, attempts and hops."""
 MAX_KEY_CHARS: Final = 256
+
+
+def host_connection(action: str, config: Mapping[str, Any]) -> str | None:
+    """The connection of a webhook that names none: its host, which a pause or a rate limit applies
+    to (X5). No connection has such a name. None for other actions."""
+    url = config.get("url")
+    host = host_of(url) if action == WEBHOOK and isinstance(url, str) else None
+    return None if host is None else f"{HOST}{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class Job:
     variables: Mapping[str, Any]
     """The variables of the templates: `contact`, `execution`, `workflow`, `trigger`."""
     connection: str | None = None
-    """The name of the tenant's connection; never a secret (X13)."""
+    """The name of the tenant's connection, never a secret (X13); or that of `host_connection`."""
     hops: int = 0
     """Of the changes that the action makes (X14)."""
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -53,13 +63,15 @@ class Job:
 
     @property
     def destination(self) -> str:
-        """What the action calls: its connection, or the host of a webhook without one, or else the
-        action. A pause or a rate limit applies to it (X5)."""
-        if self.connection is not None:
-            return f"connection {self.connection}"
-        url = self.config.get("url")
-        host = host_of(url) if isinstance(url, str) else None
-        return self.action if host is None else f"host {host}"
+        """The receiver of the call: the connection, or the host of a webhook without one, or else
+        the action. A pause or a rate limit applies to it (X5)."""
+        return self.connection or host_connection(self.action, self.config) or self.action
+
+    @property
+    def connection_name(self) -> str | None:
+        """The name of the tenant's connection; None without one."""
+        is_host = self.connection is not None and self.connection.startswith(HOST)
+        return None if is_host else self.connection
 
     def encode(self, at_us: int) -> str:
         """The job as a CloudEvent in JSON. `at_us`: its time."""

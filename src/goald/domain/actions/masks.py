@@ -1,10 +1,11 @@
 """Masks of personal data and secrets in logs (X15)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 HIDDEN: Final = "***"
+_MIN_SECRET_CHARS: Final = 3
 _EMAIL: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[\w.-]{1,255}")
 _PHONE: Final = re.compile(r"\+\d(?:[\s().-]?\d){6,14}")
 _URL: Final = re.compile(r"(https?://[^\s/?#\"'<>]+)[^\s\"'<>]*", re.IGNORECASE)
@@ -20,8 +21,10 @@ def mask_email(address: str) -> str:
 
 def mask_phone(number: str) -> str:
     """`+49170123123` becomes `+49******123`: the country and the last three digits."""
-    import phonenumbers  # not installed with `goald.client`
-
+    try:
+        import phonenumbers
+    except ImportError:  # not installed with `goald.client`
+        return HIDDEN
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
@@ -40,6 +43,19 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     text = _URL.sub(r"\1/" + HIDDEN, text)
     text = _EMAIL.sub(lambda found: mask_email(found[0]), text)
     return _PHONE.sub(lambda found: mask_phone(found[0]), text)
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a value that is long enough to be distinguished from other words."""
+    rest = [value]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, str) and len(each) >= _MIN_SECRET_CHARS:
+            yield each
+        elif isinstance(each, Mapping):
+            rest.extend(each.values())
+        elif isinstance(each, list):
+            rest.extend(each)
 
 
 def mask_config(config: Mapping[str, Any]) -> dict[str, Any]:

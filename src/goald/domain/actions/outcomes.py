@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from goald.domain.actions.job import SOURCE, Job
-from goald.domain.actions.masks import mask_config
+from goald.domain.actions.masks import mask_config, mask_text, texts_of
 from goald.domain.derived_ids import derived_id
 from goald.domain.times import rfc3339
 
@@ -72,10 +72,16 @@ def http_outcome(status: int, retry_after_s: float | None, error: str) -> Outcom
     return Outcome(OutcomeKind.SKIP, error)
 
 
+def mask_error(error: str, job: Job) -> str:
+    """The message of a provider, without addresses and without the texts of the contact and its
+    events: receivers repeat what they were sent."""
+    given = [value for name, value in job.variables.items() if name != "workflow"]
+    return mask_text(error[: 4 * MAX_ERROR_CHARS], texts_of(given))[:MAX_ERROR_CHARS]
+
+
 def rate_limit_delay_s(delay_s: float | None, attempt: int) -> float:
-    """How long a provider is not called after a rate limit. At least a second, whatever the
-    provider says, and longer after many attempts: a provider that answers `Retry-After: 0` for ever
-    would be called in a loop."""
+    """How long a provider is not called after a rate limit. At least a second, and longer after
+    many attempts: a provider that always answers `Retry-After: 0` would be called in a loop."""
     if delay_s is None or math.isnan(delay_s):
         delay_s = RATE_LIMIT_S
     doublings = min(max(0, attempt - _FREE_ATTEMPTS), 20)
@@ -83,12 +89,20 @@ def rate_limit_delay_s(delay_s: float | None, attempt: int) -> float:
 
 
 def result_event(
-    job: Job, outcome: Outcome, token: bytes | None, *, is_keyed: bool, duration_ms: int, at_us: int
+    job: Job,
+    outcome: Outcome,
+    token: bytes | None,
+    *,
+    is_keyed: bool,
+    is_called: bool = True,
+    duration_ms: int,
+    at_us: int,
 ) -> bytes:
     """The event that reports an outcome, in JSON. The same attempt has the same event id, so a
     repeated report changes nothing (D1). `token`: that which passed the gate. `is_keyed`: whether
-    the provider honours idempotency keys. The event has no personal data, because it is logged
-    (X15)."""
+    the provider honours idempotency keys. `is_called`: False if the outcome is that of another job
+    with the same destination: an administrator is notified of that one only. The event has no
+    personal data, because it is logged (X15)."""
     if outcome.kind is OutcomeKind.RATE_LIMIT and job.attempt > MAX_RATE_LIMITS:
         outcome = Outcome(OutcomeKind.RETRY, outcome.error)
     data: dict[str, Any] = {
@@ -105,8 +119,9 @@ def result_event(
         "action_config": mask_config(job.config),
         "outcome": outcome.kind,
         "is_keyed": is_keyed,
+        "is_called": is_called,
         "duration_ms": duration_ms,
-        "error": outcome.error[:MAX_ERROR_CHARS] if outcome.error else None,
+        "error": mask_error(outcome.error, job) if outcome.error else None,
     }
     if outcome.kind is OutcomeKind.RATE_LIMIT:
         data["delay_ms"] = round(rate_limit_delay_s(outcome.delay_s, job.attempt) * 1_000)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
+from goald.domain.actions.job import host_connection
 from goald.domain.definitions.conditions import AttributeTest, TagTest, tests_of
 from goald.domain.definitions.plan import (
     Act,
@@ -101,7 +102,9 @@ def _instruction(
         case ActionStep():
             lateness = max_lateness if step.max_lateness is None else step.max_lateness
             return Act(
-                step.id, longest, then, step.action, step.connection, step.config, step.errors,
+                step.id, longest, then, step.action,
+                step.connection or host_connection(step.action, step.config), step.config,
+                step.errors,
                 lateness,
             )  # fmt: skip
         case ConditionStep():

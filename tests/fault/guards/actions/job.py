@@ -30,7 +30,10 @@ JOB_GUARDS = (
     Guard(
         "templates: a value of a filter has a limit",
         "D8",
-        (Edit(_LIMITS, "        if size > MAX_VALUE_SIZE:\n", "        if False:\n"),),
+        (
+            Edit(_LIMITS, "        if size > MAX_VALUE_SIZE:\n", "        if False:\n"),
+            Edit(_LIMITS, "    if size > MAX_VALUE_SIZE or (", "    if ("),
+        ),
         (RENDERING,),
     ),
     Guard(
@@ -46,7 +49,7 @@ JOB_GUARDS = (
             Edit(
                 _LIMITS,
                 "if index is not None and index > MAX_LOOP_POSITION:",
-                "if index is not None and index > 1e8:",
+                "if False:",
             ),
         ),
         (RENDERING,),
@@ -183,7 +186,7 @@ JOB_GUARDS = (
         (
             Edit(
                 _BACKLOG,
-                "            if self._running.get(lane, 0) >= free:\n",
+                "            if self._running.get(receiver, 0) >= free:\n",
                 "            if False:\n",
             ),
         ),

@@ -1,4 +1,4 @@
-"""The guards of what a definition may ask a worker to send."""
+"""The guards of the requests that a definition may contain."""
 
 from tests.fault.guards.guard import Edit, Guard
 

@@ -141,16 +141,40 @@ WORKER_GUARDS = (
         (WEBHOOK,),
     ),
     Guard(
-        "webhooks: an answer in an error is masked",
+        "results: an error has no text of the contact",
         "X15",
         (
             Edit(
-                _WEBHOOK,
-                'excerpt = mask_text(answer[:_EXCERPT_CHARS].decode("utf-8", "replace"))',
-                'excerpt = answer[:_EXCERPT_CHARS].decode("utf-8", "replace")',
+                "src/goald/domain/actions/outcomes.py",
+                "mask_text(error[: 4 * MAX_ERROR_CHARS], texts_of(given))[:MAX_ERROR_CHARS]",
+                "error",
             ),
         ),
-        (WEBHOOK,),
+        ("tests/unit/workers/test_worker_faults.py",),
+    ),
+    Guard(
+        "webhooks: a receiver that limits its rate is not called on",
+        "X5",
+        (
+            Edit(
+                "src/goald/workers/performing.py",
+                "await self._outcome(work) if blocked is None else",
+                "await self._outcome(work) if True else",
+            ),
+        ),
+        ("tests/unit/workers/test_blocks.py",),
+    ),
+    Guard(
+        "webhooks: those without a connection are paused by host",
+        "X5",
+        (
+            Edit(
+                "src/goald/domain/definitions/compiler.py",
+                "step.connection or host_connection(step.action, step.config)",
+                "step.connection",
+            ),
+        ),
+        ("tests/unit/definitions/test_plan.py",),
     ),
     Guard(
         "destinations: goald's own servers are refused always",

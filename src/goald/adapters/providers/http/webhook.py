@@ -10,14 +10,18 @@ import orjson
 from standardwebhooks.webhooks import Webhook
 from yarl import URL
 
-from goald.adapters.providers.http.connections import ENTER, CheckedResolver, GatedConnector
+from goald.adapters.providers.http.connections import (
+    ENTER,
+    TENANT,
+    CheckedResolver,
+    GatedConnector,
+)
 from goald.domain.actions.destinations import (
     DestinationPolicy,
     DestinationRefused,
     literal_address,
 )
 from goald.domain.actions.job import Job
-from goald.domain.actions.masks import mask_text
 from goald.domain.actions.outcomes import MAX_DELAY_S, Outcome, OutcomeKind, http_outcome
 from goald.domain.ids import TenantId
 from goald.ports.clock import Clock
@@ -28,8 +32,6 @@ MAX_ANSWER_BYTES: Final = 64 << 10
 """How much of an answer is read."""
 _KEEP_ALIVE_S: Final = 4.0
 """Shorter than most servers keep connections, so that requests rarely meet a closed one."""
-_EXCERPT_CHARS: Final = 200
-"""How much of an answer is part of an error."""
 
 SigningSecret = Callable[[TenantId, str | None], Awaitable[str]]
 """Returns the secret (`whsec_…`) of a tenant's connection, or of the tenant if the name is None."""
@@ -67,6 +69,7 @@ class WebhookProvider:
         headers = await self._headers(job, config, body)
         passage = _Passage(enter)
         ENTER.set(passage)
+        TENANT.set(job.tenant_id)
         try:
             async with self._open().request(
                 config.get("method", "POST"), url, data=body, headers=headers,
@@ -126,7 +129,7 @@ class WebhookProvider:
 
     async def _headers(self, job: Job, config: Mapping[str, Any], body: bytes) -> dict[str, str]:
         now = datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC)
-        secret = await self._secret(job.tenant_id, job.connection)
+        secret = await self._secret(job.tenant_id, job.connection_name)
         signature = Webhook(secret).sign(job.key, now, body.decode())
         return {
             **{str(name): str(value) for name, value in config.get("headers", {}).items()},
@@ -138,8 +141,8 @@ class WebhookProvider:
         }
 
     def _outcome(self, response: aiohttp.ClientResponse, answer: bytes) -> Outcome:
-        excerpt = mask_text(answer[:_EXCERPT_CHARS].decode("utf-8", "replace"))
-        error = f"HTTP {response.status}: {excerpt}" if excerpt else f"HTTP {response.status}"
+        # No part of the answer: it may repeat anything of the request.
+        error = f"HTTP {response.status}, {len(answer):,} bytes"
         retry_after = self._retry_after_s(response.headers.get("retry-after"))
         return http_outcome(response.status, retry_after, error)
 

@@ -85,7 +85,7 @@ class ConfigReader:
             header = field.at(str(name), value)
             fault = header_fault(str(name))
             if fault is None and str(name).lower() in names:
-                fault = "is there twice: the names of headers do not differ by case"
+                fault = "already exists: the names of headers do not differ by case"
             if fault is not None:
                 header.fault(fault)
             names.add(str(name).lower())
