@@ -126,6 +126,27 @@ def give_in_streams(given: Given, now: datetime, *, is_deleted: bool = False) ->
     given.send_bytes(f"{{{unreadable}")
 
 
+def give_executions(given: Given) -> None:
+    """Rows of executions, as shards commit them."""
+    given.values["attributes of an execution"] = value = f"secret-{uuid4()}"
+    with psycopg.connect(given.daemon.admin_dsn, autocommit=True) as connection:
+        for statement in (
+            "INSERT INTO goald.workflow_executions (tenant_id, id, contact_id, workflow_id, slot,"
+            " version, status, state, step_id, step_index, total_steps, visit, attempt,"
+            " retry_count, hops, zone, since, since_seq, migrates, used_event, attributes,"
+            " created_at) SELECT tenant_id, id, contact_id, workflow_id, slot, 1, 'PAUSED',"
+            " 'sleeping', 's', 1, 1, 1, 0, 0, 0, 'UTC', now(), 0, false, false,"
+            " jsonb_build_object('name', %(value)s::text), enrolled_at"
+            " FROM goald.workflow_enrollments WHERE contact_id = %(contact)s",
+            "INSERT INTO goald.workflow_entries SELECT DISTINCT tenant_id, contact_id, workflow_id,"
+            " slot, created_at FROM goald.workflow_executions WHERE contact_id = %(contact)s",
+            "INSERT INTO goald.execution_logs (tenant_id, contact_id, slot, event_type, at,"
+            " attempt) SELECT tenant_id, contact_id, slot, 'opt_out_blocked', created_at, 0"
+            " FROM goald.workflow_executions WHERE contact_id = %(contact)s",
+        ):
+            connection.execute(statement.encode(), {"contact": CONTACT, "value": value})
+
+
 def give_over_http(given: Given, now: datetime, *, is_deleted: bool = False) -> None:
     api = given.daemon.api
     client = api.client(TENANT)
@@ -202,6 +223,7 @@ def test_nothing_is_left_of_a_deleted_contact(daemon: Daemon, tmp_path: Path) ->
         client.xgroup_create(NOTICES, "analytics", "0", mkstream=True)
         give_in_streams(given, now)
         daemon.until_lag_zero()
+        give_executions(given)
         give_over_http(given, now)
         give_with_commands(given, now, tmp_path)
         assert {exit_.enrollment_id for exit_ in daemon.exits(TENANT)} == {"e-1", "e-2"}
@@ -268,6 +290,7 @@ def assert_found(daemon: Daemon, given: Given) -> None:
     tables = {"goald.workflow_enrollments", "pg_catalog.pg_statistic", "goald.contacts"}
     assert {*tables, "goald:dead", EXITS, NOTICES} <= places, found
     assert any(place.startswith("goald.workflow_goal_achievements") for place in places), found
+    assert {"goald.workflow_executions", "goald.workflow_entries", "goald.execution_logs"} <= places
     assert not [place for place in places if "/" in place], found
 
 

@@ -80,7 +80,7 @@ class MemoryShardStore:
         self._publishes_refunds = publishes_refunds
         self._missed_bytes = missed_bytes
         self._outbox = MemoryOutbox(database, clock)
-        self._executions = MemoryExecutionStore(database, self._require)
+        self._executions = MemoryExecutionStore(database, clock, self._require)
 
     @property
     def outbox(self) -> Outbox:
@@ -272,28 +272,20 @@ class MemoryShardStore:
             else:
                 differs = True
         ended_runs.meet(self._tables, change, effective)
-        transitions, is_stale = executions.write(self._tables, change.executions, effective)
+        now = self._clock.monotonic()
+        written = executions.write(self._tables, change.executions, effective, now)
         self._achieve(effects, change.achievements, effective)
         use(self._tables, change, effective)
         outbox = self._enqueue(effects, change, effective)
         for reversal in change.reversals:
-            now = self._clock.monotonic()
             outbox += undo(self._tables, reversal, self._publishes_refunds, now)
         acknowledge(self._tables, change)
         dropped = missed.drop_and_keep(self._tables, change, self._missed_bytes)
         keeps = write_contacts(self._tables, change)
-        differs |= self._erase(change) or is_stale
+        differs |= self._erase(change) or written[1]
         merged = merges.begin(self._tables, change, self._clock.monotonic())
         return Committed(
-            bytes(effective),
-            conflicts,
-            ended,
-            outbox,
-            keeps,
-            merged,
-            transitions,
-            dropped,
-            differs,
+            bytes(effective), conflicts, ended, outbox, keeps, merged, written[0], dropped, differs
         )
 
     async def close(self) -> None:

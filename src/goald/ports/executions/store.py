@@ -67,6 +67,8 @@ class OutstandingJob(NamedTuple):
     action: str | None
     connection: str | None
     gate: str
+    age_ms: int
+    """Since the commit that wrote the gate. A finished gate is known for an hour only."""
 
 
 class ExecutionStore(Protocol):

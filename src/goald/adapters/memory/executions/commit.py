@@ -24,10 +24,14 @@ def unmatched(tables: MemoryDatabase, change: ExecutionChange | None) -> set[int
 
 
 def write(
-    tables: MemoryDatabase, change: ExecutionChange | None, effective: Sequence[int]
+    tables: MemoryDatabase,
+    change: ExecutionChange | None,
+    effective: Sequence[int],
+    now: float,
 ) -> tuple[bytes, bool]:
     """Write the transitions whose effects are `effective`, their log, and the answers. Returns the
-    transitions that were written, and whether one did not match its row."""
+    transitions that were written, and whether one did not match its row. `now`: by the monotonic
+    clock."""
     if change is None:
         return b"", False
     of = change.transitions
@@ -38,9 +42,9 @@ def write(
             continue
         guard, row = of.guard[i], _row(tables, of, i)
         if guard is None and row is None:
-            _insert(tables, of, i)
+            _insert(tables, of, i, now)
         elif guard is not None and row is not None and row.matches(guard):
-            _update(row, of, i)
+            _update(row, of, i, now)
         else:
             is_stale = True
             continue
@@ -92,7 +96,7 @@ def _row(tables: MemoryDatabase, of: TransitionColumns, i: int) -> StoredExecuti
     return tables.of_executions.executions.get((of.tenant_id[i], of.execution_id[i]))
 
 
-def _insert(tables: MemoryDatabase, of: TransitionColumns, i: int) -> None:
+def _insert(tables: MemoryDatabase, of: TransitionColumns, i: int, now: float) -> None:
     key = (of.tenant_id[i], of.execution_id[i])
     is_erased = tables.enrollments[key].contact_id.startswith(PSEUDONYM_PREFIX)
     row = StoredExecution(
@@ -100,13 +104,14 @@ def _insert(tables: MemoryDatabase, of: TransitionColumns, i: int) -> None:
         of.reason[i], of.step_id[i], of.step_index[i], of.total_steps[i], of.visit[i],
         of.attempt[i], of.retry_count[i], of.hops[i], of.action[i], of.connection[i], of.zone[i],
         of.since_ms[i], of.since_seq[i], of.due_ms[i], of.migrates[i], of.used_event[i],
-        of.gate[i], of.started_at_ms[i], None if is_erased else of.attributes[i],
+        of.gate[i], of.started_at_ms[i], now, None if is_erased else of.attributes[i],
         list(of.done_steps[i]), list(of.used_events[i]),
     )  # fmt: skip
     tables.of_executions.executions[key] = row
 
 
-def _update(row: StoredExecution, of: TransitionColumns, i: int) -> None:
+def _update(row: StoredExecution, of: TransitionColumns, i: int, now: float) -> None:
+    row.written_at = now
     row.version, row.status, row.state = of.version[i], of.status[i], of.state[i]
     row.waiting_for, row.reason = of.waiting_for[i], of.reason[i]
     row.step_id, row.step_index = of.step_id[i], of.step_index[i]

@@ -7,6 +7,7 @@ from goald.adapters.memory.stored.executions import StoredExecution, copy_execut
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
+from goald.ports.clock import Clock
 from goald.ports.configuration import WorkflowKey
 from goald.ports.executions.store import (
     EntryCheck,
@@ -21,9 +22,12 @@ from goald.ports.executions.store import (
 class MemoryExecutionStore:
     """`ports.ExecutionStore`."""
 
-    def __init__(self, database: MemoryDatabase, require: Callable[[SlotLease], None]) -> None:
+    def __init__(
+        self, database: MemoryDatabase, clock: Clock, require: Callable[[SlotLease], None]
+    ) -> None:
         """`require`: raises LeaseLost for a lease that is not stored."""
         self._tables = database
+        self._clock = clock
         self._require = require
 
     async def load(self, lease: SlotLease, sink: Callable[[bytes], object]) -> None:
@@ -97,6 +101,7 @@ class MemoryExecutionStore:
             OutstandingJob(
                 row.tenant_id, row.id, self._tables.enrollments[row.tenant_id, row.id].contact_id,
                 row.step_id, row.visit, row.attempt, row.action, row.connection, row.gate,
+                int((self._clock.monotonic() - row.written_at) * 1_000),
             )
             for row in found
             if row.gate is not None and row.reason is None

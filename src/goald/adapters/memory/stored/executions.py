@@ -39,6 +39,8 @@ class StoredExecution:
     used_event: bool
     gate: str | None
     started_at_ms: int
+    written_at: float
+    """By the monotonic clock, in seconds."""
     attributes: str | None = None
     done_steps: list[str] = field(default_factory=list)
     used_events: list[str] = field(default_factory=list)

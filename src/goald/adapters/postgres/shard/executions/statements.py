@@ -169,14 +169,19 @@ PLANS_OF = CURRENT_PLANS.format(
 """Those of these workflows."""
 
 USED_PLANS = """
-SELECT d.tenant_id, d.workflow_id, d.version, d.plan, false
-FROM (SELECT DISTINCT x.tenant_id, x.workflow_id, x.version FROM goald.workflow_executions x
-      WHERE x.phase IN ('live', 'failed') AND x.slot BETWEEN $1 AND $2) AS used
-JOIN goald.workflow_definitions d
-    ON d.tenant_id = used.tenant_id AND d.workflow_id = used.workflow_id
-    AND d.version = used.version AND d.published_at IS NOT NULL
+WITH used AS MATERIALIZED (
+    SELECT DISTINCT x.tenant_id, x.workflow_id, x.version FROM goald.workflow_executions x
+    WHERE x.phase IN ('live', 'failed') AND x.slot BETWEEN $1 AND $2
+)
+SELECT used.tenant_id, used.workflow_id, used.version, of.plan, false
+FROM used CROSS JOIN LATERAL (
+    SELECT d.plan FROM goald.workflow_definitions d
+    WHERE d.tenant_id = used.tenant_id AND d.workflow_id = used.workflow_id
+      AND d.version = used.version AND d.published_at IS NOT NULL
+    LIMIT 1) AS of
 """
-"""The versions that open executions of a range of slots use. Reads all of these executions."""
+"""The versions that open executions of a range of slots use. Reads all of these executions once,
+and looks up each version by its key."""
 
 STARTS = """
 SELECT EXISTS (SELECT FROM goald.workflow_enrollments e
@@ -206,7 +211,7 @@ WHERE n.event::uuid = ANY (x.used_events)
 
 JOBS = """
 SELECT x.tenant_id, x.id, x.contact_id, x.step_id, x.visit, x.attempt, x.action, x.connection,
-       x.gate
+       x.gate, (extract(epoch FROM now() - x.updated_at) * 1000)::int8
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_executions x ON x.tenant_id = n.tenant_id AND x.id = n.id
 WHERE x.gate IS NOT NULL AND x.ended_at IS NULL
