@@ -71,11 +71,12 @@ class Forwarder:
         which they brought enrollments."""
         moved: list[Moved] = []
         while events:
-            dispatched = dict(self._route.dispatched)
-            moved += [each for forwarded in events for each in _moved(forwarded, dispatched)]
             processed = [self._put(each) for each in events]
             self._context.fail_point(FailPoint.FORWARDED)
             await asyncio.wait(processed)
+            # Later events of the contacts find the enrollments. Those dispatched meanwhile may not.
+            dispatched = dict(self._route.dispatched)
+            moved += [each for forwarded in events for each in _moved(forwarded, dispatched)]
             events = [each for future in processed for each in future.result()]
         return moved
 

@@ -48,7 +48,8 @@ class Moved(NamedTuple):
     received_ms: int
     """When Redis received the event."""
     dispatched: Mapping[str, bytes]
-    """The last entry of each stream of this consumer that was dispatched before the event."""
+    """The last entry of each stream of this consumer that was dispatched before the contact had the
+    enrollments."""
 
 
 class Redelivery:

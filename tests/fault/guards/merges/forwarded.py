@@ -14,6 +14,24 @@ FORWARDED_GUARDS = (
         (FLOW,),
     ),
     Guard(
+        "merges: events that are processed before the enrollments have moved are delivered again",
+        "E21",
+        (
+            Edit(
+                _FORWARD,
+                "            processed = [self._put(each) for each in events]\n",
+                "            before = dict(self._route.dispatched)\n"
+                "            processed = [self._put(each) for each in events]\n",
+            ),
+            Edit(
+                _FORWARD,
+                "            dispatched = dict(self._route.dispatched)\n",
+                "            dispatched = before\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
         "merges: an event from before a merge counts for no run that moved with it",
         "E21",
         (

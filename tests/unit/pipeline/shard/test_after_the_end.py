@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
 
-from goald.domain.errors import CommitUnknown
+from goald.domain.errors import CommitUnknown, ContentRefused
 from goald.domain.leases import SlotLease
 from goald.domain.times import rfc3339
+from goald.pipeline.shard import commit
+from goald.ports.change import Change, Committed
 from goald.ports.shard_store import EndedCheck, RunEnd, WatchedRuns
 from goald.redis_keys import NOTICES
 
@@ -224,3 +226,24 @@ async def test_nothing_counts_after_the_deletion_of_the_contact(
     sent = start("e-1", 30), end("e-1", 10), event("contact.deleted", 9), tag(20)
     await send(pipeline, batched, *sent)
     assert met(pipeline) == []
+
+
+@pytest.mark.parametrize("is_refused_late", [False, True])
+async def test_an_event_counts_although_the_end_before_it_is_refused(
+    pipeline: InMemoryPipeline, is_refused_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the enrollment is active. Both are in one group, and in different slices."""
+    monkeypatch.setattr(commit, "SLICE_EFFECTS", 1)
+    write = pipeline.store.commit
+
+    async def refuse_one(lease: SlotLease, change: Change) -> Committed:
+        of = change.effects
+        if any(late == is_refused_late for late in of.after_end) and "exited" in of.status:
+            raise ContentRefused("Postgres refuses it: 22003")
+        return await write(lease, change)
+
+    await send(pipeline, True, start("e-1", 30))
+    monkeypatch.setattr(pipeline.store, "commit", refuse_one)
+    await send(pipeline, True, end("e-1", 10), tag(20))
+    assert len(pipeline.dead_letters) == 1
+    assert (pipeline.exits, met(pipeline)) == ([] if is_refused_late else ["e-1"], [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import pytest
 from tests.support.pipeline.changes import change, goal_id
@@ -65,6 +66,40 @@ async def test_an_event_of_the_other_contact_before_the_merge_does_not_count() -
         assert pipeline.exits == ["e-2"]
         await pipeline.tag(contact="bea")
         await pipeline.until(lambda: pipeline.exits == ["e-2", "e-1"])
+
+
+@pytest.mark.parametrize("is_ended", [False, True], ids=["active", "ended"])
+async def test_events_that_are_processed_before_a_run_has_moved_count_for_it(
+    is_ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a run that has ended (E18)."""
+    pipeline = InMemoryPipeline(late=3_600)
+    pipeline.configure()
+    begins, released, transfers = asyncio.Event(), asyncio.Event(), pipeline.store.transfers
+
+    async def wait_and_read(lease: SlotLease) -> Sequence[Transfer]:
+        begins.set()
+        await released.wait()
+        return await transfers(lease)
+
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann")
+        if is_ended:
+            ended = {"workflow_id": "w", "enrollment_id": "e-1", "reason": "exited"}
+            await pipeline.send("workflow.enrollment.ended", "ann", **ended)
+        await pipeline.all_acknowledged()
+        monkeypatch.setattr(pipeline.store, "transfers", wait_and_read)
+        await merge(pipeline)
+        await begins.wait()
+        await pipeline.tag(contact="bea")
+        await pipeline.enroll("e-2", "cleo")
+        await pipeline.tag(contact="cleo")
+        await pipeline.until(lambda: pipeline.exits == ["e-2"])  # the shard has processed them
+        released.set()
+        await pipeline.all_acknowledged()
+    assert pipeline.exits == (["e-2"] if is_ended else ["e-2", "e-1"])
+    row = pipeline.database.enrollments["acme", "e-1"]
+    assert (row.met_after_end_at is not None) == is_ended
 
 
 async def test_an_event_that_is_delivered_again_overtakes_no_start() -> None:
