@@ -4,7 +4,8 @@
 //! time of the latest end, in 8 bytes: 11 to 21 with the free space of the table. Each tenant has a
 //! time since which it is complete. Before that, every contact may have an
 //! enrollment that ended: while the table is loaded, after a longer window was configured, for an
-//! event that waited long in its stream, and for a tenant whose oldest contacts were dropped.
+//! event that waited long in its stream. If there are too many contacts, it has those of a tenant
+//! whose hashes are small, and any other one may have such an enrollment.
 //! So the table can lack anything, and no event is lost.
 
 use std::collections::BTreeMap;
@@ -64,8 +65,11 @@ struct Tenant {
     contacts: HashTable<Contact>,
     /// See `MissingEnds`.
     generation: u64,
-    /// Every end at or after this time is loaded.
+    /// Every end at or after this time is loaded, of the contacts whose hashes are at most
+    /// `last_hash`.
     loaded: i64,
+    /// The contacts with other hashes are left out.
+    last_hash: u32,
     /// Ends before this time were dropped.
     dropped: i64,
     swept_at: i64,
@@ -131,6 +135,33 @@ impl Tenant {
         self.contacts.shrink_to_fit(|contact| spread(contact.hash));
         before - self.contacts.len()
     }
+
+    /// Leaves out contacts, regardless of the times of their ends, so that `most` stay. Returns how many
+    /// it removes.
+    fn keep(&mut self, most: usize) -> usize {
+        let excess = self.contacts.len().saturating_sub(most);
+        if excess > 0 {
+            let mut hashes: Vec<u32> = self.contacts.iter().map(|c| c.hash).collect();
+            let (_, first, _) = hashes.select_nth_unstable(most);
+            self.last_hash = first.saturating_sub(1);
+            self.contacts.retain(|contact| contact.hash < *first);
+            self.contacts.shrink_to_fit(|contact| spread(contact.hash));
+        }
+        excess
+    }
+
+    /// Has all contacts again, if they are probably at most this many. Their ends must be loaded.
+    fn extend(&mut self, most: usize, generation: u64) -> bool {
+        let part = (f64::from(self.last_hash) + 1.0) / (f64::from(u32::MAX) + 1.0);
+        let is_part = self.last_hash < u32::MAX;
+        let extends = is_part && self.contacts.len() as f64 <= most as f64 * part;
+        if extends {
+            self.last_hash = u32::MAX;
+            self.loaded = NEVER;
+            self.generation = generation;
+        }
+        extends
+    }
 }
 
 /// Contacts with ended enrollments, by tenant.
@@ -174,6 +205,7 @@ impl EndedContacts {
                 contacts: HashTable::new(),
                 generation: self.generation,
                 loaded: NEVER,
+                last_hash: u32::MAX,
                 dropped: i64::MIN,
                 swept_at: i64::MIN,
             });
@@ -210,13 +242,14 @@ impl EndedContacts {
             return false;
         }
         let first = time.saturating_sub(tenant.horizon);
-        if first < tenant.complete_since() {
+        let hash = part(hash);
+        if first < tenant.complete_since() || hash > tenant.last_hash {
             return true;
         }
         if tenant.contacts.is_empty() {
             return false;
         }
-        let (hash, first) = (part(hash), seconds(first));
+        let first = seconds(first);
         let found = tenant
             .contacts
             .find(spread(hash), |contact| contact.hash == hash);
@@ -230,6 +263,9 @@ impl EndedContacts {
         };
         let ended_at = ended_at.map_or(UNKNOWN, |at| seconds(at).min(UNKNOWN - 1));
         let hash = part(hash);
+        if hash > tenant.last_hash {
+            return;
+        }
         let key = spread(hash);
         if let Some(contact) = tenant
             .contacts
@@ -295,7 +331,7 @@ impl EndedContacts {
             tenant.shorten(now_us);
             let since = now_us.saturating_sub(tenant.swept_at);
             let is_due = since >= Tenant::margin(tenant.kept);
-            if !is_due || tenant.contacts.is_empty() {
+            if !is_due || (tenant.contacts.is_empty() && tenant.last_hash == u32::MAX) {
                 continue;
             }
             for contact in tenant.contacts.iter_mut() {
@@ -305,12 +341,16 @@ impl EndedContacts {
             }
             self.len -= tenant.drop_before(Tenant::start(tenant.kept, now_us));
             tenant.swept_at = now_us;
+            if tenant.extend(self.most / 4, self.generation + 1) {
+                self.generation += 1;
+            }
         }
         self.retain(|_, tenant| tenant.kept > 0);
     }
 
-    /// Drops the oldest contacts of the tenants that have most, down to a number that is the same
-    /// for them, until seven eighths of the table are in use. Other tenants lose none.
+    /// Leaves out contacts of the tenants that have most, down to a number that is the same for them,
+    /// until seven eighths of the table are in use. Other tenants lose none. Not the oldest ones:
+    /// then all contacts of the tenant could have an enrollment that ended since.
     fn shrink(&mut self) {
         let target = self.most - self.most / 8;
         let mut sizes: Vec<usize> = self.tenants.values().map(|t| t.contacts.len()).collect();
@@ -326,13 +366,7 @@ impl EndedContacts {
             count -= 1;
         }
         for tenant in self.tenants.values_mut() {
-            let excess = tenant.contacts.len().saturating_sub(share);
-            if excess == 0 {
-                continue;
-            }
-            let mut ends: Vec<u32> = tenant.contacts.iter().map(|c| c.ended_at).collect();
-            let (_, newest, _) = ends.select_nth_unstable(excess - 1);
-            let dropped = tenant.drop_before((i64::from(*newest) + 1) * SECOND_US);
+            let dropped = tenant.keep(share);
             self.len -= dropped;
             self.dropped += dropped as u64;
         }
@@ -395,28 +429,61 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_contacts_of_the_largest_tenants_are_dropped() {
-        let mut ended = complete(800, 3);
-        for number in 0..100 {
-            ended.insert(0, hash(number), Some(0));
-        }
-        for number in 0..2_000 {
-            for tenant in [1, 2] {
-                let at = HOUR_US + i64::from(number) * SECOND_US;
-                ended.insert(tenant, hash(number), Some(at));
+    fn a_part_of_the_contacts_of_the_largest_tenants_is_left_out() {
+        // Their ends are at one time, at unknown ones, or at many.
+        for ends in 0..3 {
+            let mut ended = complete(800, 3);
+            let at = |number: u32| match ends {
+                0 => Some(HOUR_US),
+                1 => None,
+                _ => Some(HOUR_US + i64::from(number) * SECOND_US),
+            };
+            for number in 0..100 {
+                ended.insert(0, hash(number), Some(0));
             }
+            let numbers = (0..2_000_u32).map(|n| n.wrapping_mul(0x9E37_79B9));
+            for number in numbers.clone() {
+                for tenant in [1, 2] {
+                    ended.insert(tenant, hash(number), at(number % 1_000));
+                }
+            }
+            assert!(ended.len() <= 800);
+            let sizes: Vec<usize> = (0..3).map(|of| ended.tenants[&of].contacts.len()).collect();
+            assert_eq!(sizes[0], 100);
+            assert!(
+                sizes[1].abs_diff(sizes[2]) <= 100 && sizes[1] > 200,
+                "{sizes:?}"
+            );
+            let now = HOUR_US + 1_000 * SECOND_US;
+            // Events of those cause questions, and of others that are in the same part.
+            assert!(
+                numbers
+                    .clone()
+                    .all(|number| ended.may_have(1, hash(number), now))
+            );
+            let others = numbers.map(|number| number ^ 1);
+            let asking = others.filter(|&n| ended.may_have(1, hash(n), now)).count();
+            assert!(asking < 2_000 - sizes[1] / 2, "{asking}");
+            assert!(!ended.may_have(0, hash(5_000), now));
         }
-        assert!(ended.len() <= 800);
-        let sizes: Vec<usize> = (0..3).map(|of| ended.tenants[&of].contacts.len()).collect();
-        assert_eq!(sizes[0], 100);
-        assert!(sizes[1].abs_diff(sizes[2]) <= 100 && sizes[1] > 200);
-        assert_eq!(ended.dropped() as usize + ended.len(), 4_100);
-        // The latest are known, and events of dropped contacts cause questions.
-        let latest = HOUR_US + 1_999 * SECOND_US;
-        assert!(ended.may_have(1, hash(1_999), latest));
-        assert!(!ended.may_have(1, hash(5_000), latest + HOUR_US));
-        assert!(ended.may_have(1, hash(5_000), HOUR_US));
-        assert!(ended.may_have(1, hash(0), HOUR_US));
+    }
+
+    #[test]
+    fn contacts_that_were_left_out_are_loaded_when_the_others_are_few() {
+        let mut ended = complete(100, 1);
+        for number in 0..200_u32 {
+            ended.insert(0, hash(number.wrapping_mul(0x9E37_79B9)), Some(HOUR_US));
+        }
+        assert!(ended.dropped() > 0 && ended.may_have(0, hash(u32::MAX), 9 * HOUR_US));
+        assert_eq!(ended.to_load(HOUR_US), None);
+        ended.sweep(HOUR_US);
+        assert_eq!(ended.to_load(HOUR_US), None);
+        let later = 9 * HOUR_US;
+        ended.sweep(later);
+        let missing = ended.to_load(later).expect("all ends of the last hour");
+        assert_eq!((ended.len(), missing.before), (0, NEVER));
+        ended.set_loaded(0, missing.generation, missing.first, later);
+        assert!(!ended.may_have(0, hash(u32::MAX), later));
     }
 
     #[test]
