@@ -70,6 +70,20 @@ async def test_goals_are_met_after_the_end_once(tables: Tables, store: ShardStor
     assert await found(store, lease) == set()
 
 
+async def test_an_enrollment_that_has_met_its_goals_before_its_end_meets_no_new_one(
+    tables: Tables, store: ShardStore
+) -> None:
+    """The others were deleted. The event counts, without an achievement."""
+    lease = await store.acquire(ALL, "a")
+    await write(store, lease, ended("e-1", met_goals=["a"]))
+    again = late("e-1", "a", met_goals=[], achieves=[], ended_at=NOON + 5)
+    assert await write(store, lease, again) == b"\1"
+    assert await write(store, lease, again) == b"\0"
+    assert await tables.achievements() == []
+    assert await found(store, lease) == set()
+    assert set((await store.ended(lease, [check("pay-a")])).counted) == {check("pay-a")}
+
+
 @pytest.mark.parametrize(
     "effect",
     [
@@ -125,6 +139,30 @@ async def test_enrollments_are_found_by_contact_and_workflow(store: ShardStore) 
     assert len(answer.runs) == 1
     others = check(workflow="w-2"), check(contact="bob")
     assert await found(store, lease, *others) == {"e-2", "e-3"}
+
+
+async def test_enrollments_that_ended_when_they_began_are_found_if_their_start_is_known(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    await write(store, lease, Effect("e-1"), Effect("e-2"), ended("end only", 0))
+    ends = replace(ended("e-1", 0), is_new=False), replace(ended("e-2", -1), is_new=False)
+    await write(store, lease, *ends, ended("e-3", 0, received_at=NOON))
+    early = check()._replace(first_start=NOON - SECOND, first_end=NOON - SECOND)
+    assert await found(store, lease, early) == {"e-1", "e-2", "e-3"}
+
+
+async def test_a_merge_does_not_make_the_start_of_an_ended_enrollment_known(
+    store: ShardStore,
+) -> None:
+    lease = await store.acquire(ALL, "a")
+    slot = slot_of("acme", "ann")
+    await write(store, lease, ended("end only", 0, slot=slot), ended("e-1", 5, slot=slot))
+    await store.commit(lease, _merge())
+    (transfer,) = await store.transfers(lease)
+    while await store.adopt(lease, transfer, with_contact):
+        pass
+    assert await found(store, lease, check(contact="bea")) == {"e-1"}
 
 
 async def test_events_that_counted_in_the_workflow_are_named(store: ShardStore) -> None:

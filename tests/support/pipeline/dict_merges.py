@@ -66,5 +66,7 @@ class DictMerges:
 
     def _move_run(self, tenant: str, into: str, row: Row) -> None:
         row.contact = into
+        if row.ended_at is not None and row.ended_at <= row.enrolled_at:
+            row.start_is_known = False  # the tables do not show it any more
         if row.status == "active":
             row.excluded |= frozenset(self._store.used.get((tenant, into, row.workflow), ()))

@@ -43,6 +43,7 @@ class Row:
     """The keys of events that counted for earlier enrollments."""
     merges: tuple[int, ...] = ()
     """When the merges were received that have moved it."""
+    start_is_known: bool = True
 
     @property
     def is_end_only(self) -> bool:
@@ -57,7 +58,7 @@ class Row:
             is_ended
             and self.met_after_end is None
             and self.ended_at is not None
-            and self.ended_at > self.enrolled_at
+            and (self.ended_at > self.enrolled_at or self.start_is_known)
         )
 
     @property
@@ -103,6 +104,8 @@ class DictStore:
                 pending_actions=effects.pending_actions[number],
                 started_by=effects.started_by[number],
                 match_values=effects.match_values[number],
+                start_is_known=effects.status[number] == "active"
+                or effects.received_at[number] is not None,
             )
             if effects.after_end[number]:
                 marks.append(self._write_after_end(key, row))

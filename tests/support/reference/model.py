@@ -71,6 +71,8 @@ class Enrollment:
     """Events that had counted for earlier runs of the contact when it started (E11)."""
     met_after_end_us: int | None = None
     """The time of the event with which its goals were met after it had ended (E18)."""
+    start_is_known: bool = False
+    """Its start was received before its end, and it has not moved since it ended when it began."""
     began_us: int = 0
     """The earlier of `enrolled_at_us` and when its start was received."""
 
@@ -288,6 +290,7 @@ class Model:
         enrollment.pending_actions = pending
         enrollment.started_by = started_by
         enrollment.match = match
+        enrollment.start_is_known = True
         used = self.used.get((event.tenant, event.contact, workflow), {})
         enrollment.excluded = frozenset(used)
         if enrollment.status != "active":
@@ -389,6 +392,9 @@ class Model:
             if enrollment.status == "active":
                 enrollment.excluded |= frozenset(used)
             enrollment.contact = into
+            ended_us = enrollment.ended_at_us
+            if ended_us is not None and ended_us <= enrollment.enrolled_at_us:
+                enrollment.start_is_known = False
             if (missed := enrollment.missed) is not None:
                 moved = replace(missed.event, contact=into)
                 enrollment.missed = replace(missed, event=moved)
@@ -513,15 +519,18 @@ class Model:
             any_goal = workflow.goal_logic == "any"
             chosen = matched[:1] if any_goal else matched
             new = [goal for goal in chosen if goal.id not in run.met]
-            if not new:
+            met = {*run.met, *(goal.id for goal in new)}
+            completes = any_goal or met.issuperset(
+                goal.id for goal in workflow.goals if goal.is_active
+            )
+            if not matched or not (new or completes):
                 continue
             for goal in new:
                 run.met.append(goal.id)
                 achieved = replace(_achievement(event, run, goal), after_end=True)
                 self.achievements.append(achieved)
                 outcome.achieved.append(achieved)
-            active = [goal.id for goal in workflow.goals if goal.is_active]
-            if any_goal or all(goal_id in run.met for goal_id in active):
+            if completes:
                 run.met_after_end_us = event.time_us
             self._use(event, run)
             return
@@ -532,7 +541,7 @@ class Model:
         return (
             run.status in reading.ENDED_REASONS
             and run.ended_at_us is not None
-            and run.ended_at_us > run.enrolled_at_us
+            and (run.ended_at_us > run.enrolled_at_us or run.start_is_known)
             and run.met_after_end_us is None
             and deleted < run.began_us
         )

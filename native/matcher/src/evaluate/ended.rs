@@ -237,7 +237,7 @@ impl Evaluation<'_> {
         }
         let met = [&run.met[..], before.map_or(&[], |effect| &effect.met)].concat();
         let outcome = Outcome::of(config, &matched, &met);
-        (!outcome.new_goals.is_empty()).then_some(outcome)
+        (!outcome.changes_nothing()).then_some(outcome)
     }
 
     /// Adds an outcome for an ended enrollment: achievements, but no exit.

@@ -322,6 +322,10 @@ impl Evaluation<'_> {
         if was_active {
             effect.status = status;
             effect.ended_at = Some(time);
+            if time <= effect.enrolled_at {
+                // Otherwise, it could be an enrollment of which only the end is known.
+                effect.received_at.get_or_insert(effect.enrolled_at);
+            }
         }
         self.turn
             .spend(if was_active { turn::ROW } else { turn::JUDGED });

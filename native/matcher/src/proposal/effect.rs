@@ -159,7 +159,8 @@ pub struct Effect {
     pub met: Vec<Uuid>,
     pub pending_actions: Option<i32>,
     /// When Redis received the start, in microseconds since the epoch, if the batch starts the
-    /// enrollment and `enrolled_at` is later. `None`: it begins at `enrolled_at`.
+    /// enrollment and `enrolled_at` is later; `enrolled_at`, if the enrollment had started and ended
+    /// no later than that. `None`: it begins at `enrolled_at`.
     pub received_at: Option<i64>,
     /// The merges that moved the contact of a new enrollment after its start, each by when Redis
     /// received it.
@@ -190,7 +191,7 @@ impl Effect {
     /// If only its end is known, it is not known when it began.
     pub fn may_be_watched(&self) -> bool {
         !matches!(self.status, Status::Active | Status::CompletedGoal)
-            && self.ended_at.is_some_and(|at| at > self.enrolled_at)
+            && (self.received_at.is_some() || self.ended_at.is_some_and(|at| at > self.enrolled_at))
     }
 
     /// Whether Postgres may know events that do not count for a new enrollment, whatever counted

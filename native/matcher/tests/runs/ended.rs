@@ -4,7 +4,7 @@ use super::evaluate_support::{
     NOW_US, SECOND_US, START_US, Table, commit, ended, event, goal, started, tagged, workflow,
 };
 use goald_matcher::buffer::BufferWriter;
-use goald_matcher::config::WorkflowSpec;
+use goald_matcher::config::{WorkflowSpec, goal_id};
 use goald_matcher::evaluate::{EndedAnswer, EvaluateOptions, Rules, WatchedRun};
 use goald_matcher::ids::derived::event_key;
 use goald_matcher::matcher::{Matcher, MissingEnds};
@@ -354,6 +354,26 @@ fn with_all_each_goal_is_met_once_and_the_last_one_completes() {
     let proposal = evaluate(&matcher, 30, &events, &answers);
     assert_eq!(met(&proposal), [("e-1", Some(12))]);
     assert_eq!(proposal.achievements.len(), 2);
+}
+
+#[test]
+fn with_all_a_goal_that_was_met_before_completes_if_no_other_is_left() {
+    let mut config = one_goal("w-1");
+    config.goal_logic = "all".into();
+    let id = goal_id(&config.goals[0].id).unwrap();
+    let matcher = matcher_of(&[config]);
+    let late = tagged("t", "c-1", 10);
+    let ended = WatchedRun {
+        met: vec![id],
+        ..run("e-1", 0, 20)
+    };
+    let answers = [answer("w-1", &[&late], false, vec![ended])];
+    let proposal = evaluate(&matcher, 30, &[late], &answers);
+    assert_eq!(met(&proposal), [("e-1", Some(10))]);
+    assert_eq!(
+        (proposal.achievements.len(), proposal.used_events.len()),
+        (0, 1)
+    );
 }
 
 #[test]

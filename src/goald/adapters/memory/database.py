@@ -18,6 +18,7 @@ from goald.domain.records.enrollment import EnrollmentStatus
 from goald.domain.records.erasure import Tombstone
 from goald.domain.slots import SlotRange
 from goald.domain.streams import OutboundStream
+from goald.ports.change import EffectColumns
 from goald.ports.configuration import WorkflowConfiguration
 
 
@@ -250,6 +251,14 @@ def began_at(row: StoredEnrollment) -> int:
     """When an enrollment began for its contact: at the latest when its start was received, and at
     the earliest when it moved to the contact (E21)."""
     return row.enrolled_at if row.received_at is None else row.received_at
+
+
+def update(row: StoredEnrollment, effects: EffectColumns, i: int) -> None:
+    """Apply an effect to an active enrollment."""
+    row.status, row.ended_at = effects.status[i], effects.ended_at[i]
+    row.met_goals += list(effects.met_goals[i])
+    if row.ended_at is not None and row.ended_at <= row.enrolled_at:
+        row.received_at = began_at(row)  # its start is known (E18)
 
 
 def is_end_only(row: StoredEnrollment) -> bool:

@@ -16,6 +16,7 @@ from goald.adapters.memory.database import (
     began_at,
     copy_binary,
     is_end_only,
+    update,
 )
 from goald.adapters.memory.ended import runs as ended_runs
 from goald.adapters.memory.ended.reversals import undo
@@ -252,7 +253,7 @@ class MemoryShardStore:
                     self._insert_erased(effects, i, deleted)
                 else:
                     row = self._insert(effects, i)
-                    if deleted is not None and is_end_only(row):
+                    if deleted is not None and is_end_only(row) and received_at is None:
                         row.contact_id = deleted.pseudonym or _new_pseudonym()
                         row.match_values = None
                     effective[i] = EFFECTIVE
@@ -265,9 +266,7 @@ class MemoryShardStore:
                 else:
                     differs |= row.status == "active"
             elif row is not None and row.status == "active" and i not in torn:
-                row.status = effects.status[i]
-                row.ended_at = effects.ended_at[i]
-                row.met_goals += list(effects.met_goals[i])
+                update(row, effects, i)
                 effective[i] = EFFECTIVE
             else:
                 differs = True

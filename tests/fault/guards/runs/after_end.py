@@ -90,6 +90,19 @@ AFTER_END_GUARDS = (
         (STORE, PLANS),
     ),
     Guard(
+        "after the end: a moved enrollment of which only the end is known is not watched",
+        "E18, E21",
+        (
+            Edit(
+                _POSTGRES,
+                "OR e.received_at <= e.enrolled_at)",
+                "OR e.received_at IS NOT NULL)",
+            ),
+            Edit(_MEMORY, " and row.received_at <= row.enrolled_at\n", "\n"),
+        ),
+        (STORE,),
+    ),
+    Guard(
         "after the end: a merge moves the latest enrollments first",
         "E18, E21",
         (

@@ -93,6 +93,16 @@ async def test_an_event_that_arrives_after_the_end_counts_without_an_exit(
     assert (notice["type"], notice["data"]["after_end"]) == ("workflow.goal.achieved", True)
 
 
+async def test_an_enrollment_that_begins_and_ends_at_one_time_is_watched(
+    pipeline: InMemoryPipeline, batched: bool
+) -> None:
+    """A workflow may have a single message. If only the end is known, it is not watched."""
+    began = start("e-1", 10)
+    ended = end("e-1", 10) | {"time": began["time"]}
+    await send(pipeline, batched, began, ended, end("e-2", 9), tag(5))
+    assert met(pipeline) == ["e-1"]
+
+
 async def test_an_event_that_is_delivered_again_counts_once(
     pipeline: InMemoryPipeline, batched: bool
 ) -> None:

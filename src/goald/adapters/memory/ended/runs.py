@@ -87,9 +87,13 @@ def _may_meet(tables: MemoryDatabase, row: StoredEnrollment) -> bool:
         row.status in _WATCHED
         and row.met_after_end_at is None
         and row.ended_at is not None
-        and row.ended_at > row.enrolled_at
+        and (row.ended_at > row.enrolled_at or _start_is_known(row))
         and not (deleted is not None and deleted.covers(began_at(row)))
     )
+
+
+def _start_is_known(row: StoredEnrollment) -> bool:
+    return row.received_at is not None and row.received_at <= row.enrolled_at
 
 
 def _run(row: StoredEnrollment) -> WatchedRun:

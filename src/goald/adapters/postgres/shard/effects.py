@@ -64,6 +64,7 @@ class Effects:
             tombstone.pseudonym or new_pseudonym()
             if (tombstone := deleted.get((self.tenant[i], contact))) is not None
             and self.enrolled_at[i] == self.ended_at[i]
+            and self.received_at[i] is None
             and self.met_goals[i] == "{}"
             else contact
             for i, contact in enumerate(self.contact)

@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
 ) AS e
 WHERE e.workflow_id = n.workflow_id
   AND e.status <> 'completed_goal' AND e.met_after_end_at IS NULL
-  AND e.ended_at > e.enrolled_at
+  AND (e.ended_at > e.enrolled_at OR e.received_at <= e.enrolled_at)
   AND NOT EXISTS (
     SELECT FROM goald.erasures t
     WHERE t.tenant_id = e.tenant_id AND t.contact_id = e.contact_id
@@ -37,7 +37,7 @@ WHERE e.workflow_id = n.workflow_id
 """The enrollments of these contacts in these workflows for which events may count. Reads the latest
 $5 ended ones of each contact, back to a time, in the order of the index, however many there are.
 Those of a deleted contact do not count, also before they are erased. If only the end of an
-enrollment is known, it ended when it began."""
+enrollment is known, it ended when it began, and has no `received_at` from before that."""
 
 COUNTED = """
 SELECT n.place

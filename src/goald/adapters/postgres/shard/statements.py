@@ -227,13 +227,16 @@ UPDATE goald.workflow_enrollments e
 SET status = n.status, ended_at = goald.at(n.ended_at),
     met_goals = e.met_goals || n.met_goals::uuid[],
     last_achieved_at = greatest(e.last_achieved_at, goald.at(n.last_achieved_at)),
-    met_types = e.met_types | n.met_types, updated_at = now()
+    met_types = e.met_types | n.met_types, updated_at = now(),
+    received_at = CASE WHEN goald.at(n.ended_at) <= e.enrolled_at
+                       THEN coalesce(e.received_at, e.enrolled_at) ELSE e.received_at END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[], $7::int2[])
     AS n (tenant_id, id, status, ended_at, met_goals, last_achieved_at, met_types)
 WHERE e.tenant_id = n.tenant_id AND e.id = n.id AND (e.status = 'active') IS TRUE
 RETURNING e.tenant_id, e.id, goald.us(e.received_at)
 """
-"""A status never returns to `active` (E5). A row that is not returned was no longer active.
+"""A status never returns to `active` (E5). A row that is not returned was no longer active. If it
+ends no later than it began, `received_at` shows that its start is known (E18).
 IS TRUE keeps the planner from the index of active rows, which would read all of them."""
 
 UPDATE_AFTER_END = """
