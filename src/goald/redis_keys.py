@@ -4,6 +4,7 @@ Adapters, the client, the commands and the runtime use them. The domain, the por
 pipeline name streams without their keys (`goald.domain.streams`).
 """
 
+import hashlib
 from typing import Final
 
 from goald.domain.streams import OutboundStream
@@ -71,9 +72,10 @@ GROUP: Final = "goald"
 """The consumer group in which goald reads the event streams, and workers the jobs."""
 
 FIELD: Final = "event"
+"""The field of a stream entry that holds the event."""
+
 GATE_FIELD: Final = "gate"
 """Of the entry of a job: its gate, for a worker that cannot read the job."""
-"""The field of a stream entry that holds the event."""
 
 STREAM_COUNT: Final = "goald:streams"
 """Holds the number of event streams."""
@@ -111,6 +113,17 @@ colon, the tenant and the execution."""
 
 INACTIVE_WORKFLOWS: Final = "goald:gates:inactive"
 """A set of the workflows that are not active: their gates do not pass (X11)."""
+
+
+PAYLOADS: Final = "goald:payloads:"
+"""With a digest of tenant and contact: a hash of the rendered payloads of actions that may be
+attempted again, encrypted, by a digest of the idempotency key (X3)."""
+
+
+def payloads_key(tenant_id: str, contact_id: str) -> str:
+    """The key of the payloads of a contact."""
+    text = f"{len(tenant_id)}:{tenant_id}{contact_id}"
+    return PAYLOADS + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def action_stream(action: str) -> str:

@@ -1,5 +1,6 @@
 """The jobs of actions in Redis, for a worker (X2, X4)."""
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -8,8 +9,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from goald.domain.actions.gates import TOKEN_BYTES, ActionType, GateId, entry_gate
 from goald.domain.errors import ServiceUnavailable
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.streams import DEFAULT_STREAMS
-from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, ReceivedJob
+from goald.ports.actions.jobs import (
+    Finished,
+    JobResult,
+    Passed,
+    PassRequest,
+    PayloadChange,
+    ReceivedJob,
+)
 from goald.ports.clock import Clock
 from goald.redis_jobs.gate_scripts import KEPT_SECONDS
 from goald.redis_jobs.places import Places, batches
@@ -27,6 +36,7 @@ from goald.redis_keys import (
     NEXT_STREAMS,
     STREAM_COUNT,
     action_stream,
+    payloads_key,
 )
 from goald.redis_wire import Command, Wire, checked, code_of
 
@@ -170,8 +180,17 @@ class RedisJobQueue:
                     each.event,
                     each.effect,
                 )
+                arguments += (
+                    ("", "", "") if each.payload is None else _payload(places, each.payload)
+                )
             answers += [_FINISHED[answer] for answer in await self._finish(places, arguments)]
         return answers
+
+    async def payload(self, tenant_id: TenantId, contact_id: ContactId, key: str) -> bytes:
+        command: Command = ("HGET", payloads_key(tenant_id, contact_id), _payload_field(key))
+        (reply,) = await self._results.ask(command)
+        found: bytes | None = checked(reply)
+        return found or b""
 
     async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
         stream = action_stream(action)
@@ -241,6 +260,16 @@ def _job(action: ActionType, entry: list[Any]) -> ReceivedJob:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     gate = entry_gate(fields.get(GATE_FIELD.encode(), b""))
     return ReceivedJob(action, entry_id, fields.get(FIELD.encode(), b""), gate)
+
+
+def _payload(places: Places, change: PayloadChange) -> tuple[int, str, bytes]:
+    """The number of the key of the contact's payloads, the field, and the content."""
+    name = payloads_key(change.tenant_id, change.contact_id)
+    return places.key(name), _payload_field(change.key), change.data
+
+
+def _payload_field(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _checked_token(token: bytes) -> bytes:

@@ -164,13 +164,22 @@ FINISH: Final = Script(
 local function main()
   local counts = redis.call('MGET', KEYS[3], KEYS[4])
   if counts[2] then return 0 end
-  local partitions, step, i = tonumber(counts[1] or ARGV[2]), 9, 0
+  local partitions, step, i = tonumber(counts[1] or ARGV[2]), 12, 0
   local live, missing, answers, seen = {}, {}, {}, {}
   live = redis.call('HMGET', KEYS[2], unpack(fields_of(6, step)))
   local function publish(at)
     local stream = ARGV[3] .. (ARGV[at + 3] % partitions)
     if ARGV[at + 8] ~= '' then redis.call('XADD', stream, '*', ARGV[4], ARGV[at + 8]) end
     redis.call('XADD', stream, '*', ARGV[4], ARGV[at + 7])
+    if ARGV[at + 9] ~= '' then
+      local payloads = KEYS[tonumber(ARGV[at + 9])]
+      if ARGV[at + 11] == '' then
+        redis.call('HDEL', payloads, ARGV[at + 10])
+      else
+        redis.call('HSETNX', payloads, ARGV[at + 10], ARGV[at + 11])
+        redis.call('PEXPIRE', payloads, 2678400000)  -- 31 days
+      end
+    end
     remove(KEYS[tonumber(ARGV[at + 5])], ARGV[at + 6])
     return 0
   end

@@ -8,11 +8,17 @@ from typing import Any, Final
 
 from goald.domain.actions.job import Job
 from goald.domain.actions.outcomes import Outcome, OutcomeKind, rate_limit_delay_s
-from goald.domain.errors import GoaldError
-from goald.ports.actions.jobs import Passed, ReceivedJob
+from goald.domain.errors import (
+    EncryptionKeyMissing,
+    GoaldError,
+    RetryableError,
+    ServiceUnavailable,
+)
+from goald.ports.actions.jobs import Passed, PayloadChange, ReceivedJob
 from goald.workers.backlog import Receiver
 from goald.workers.blocks import Blocks
 from goald.workers.entrance import Entrance, GateKeeper, GateRefused
+from goald.workers.payloads import Payloads
 from goald.workers.provider import ActionFailed, CallTooLate, Performed, Provider
 from goald.workers.reporting import Reporter
 
@@ -43,6 +49,8 @@ class Work:
     """Whether only the identity of the job can be read."""
     attempts: int = 0
     """How often this worker has performed the job."""
+    config: Mapping[str, Any] | None = None
+    """The payload for the provider: rendered, or that of an earlier attempt."""
     started_at: float | None = None
     """When this worker began to perform the job; None while it waits."""
     entrance: Entrance | None = None
@@ -64,10 +72,18 @@ class Work:
 class Performer:
     """Performs jobs. Each job ends with a result, whatever fails."""
 
-    def __init__(self, gates: GateKeeper, reporter: Reporter, render: Render) -> None:
+    def __init__(
+        self,
+        gates: GateKeeper,
+        reporter: Reporter,
+        render: Render,
+        payloads: Payloads | None = None,
+    ) -> None:
+        """Without `payloads`, each attempt renders the templates of its job."""
         self._gates = gates
         self._reporter = reporter
         self._render = render
+        self._payloads = payloads
         self._clock = gates.clock
         self._blocks = Blocks()
 
@@ -91,6 +107,7 @@ class Performer:
                 token,
                 is_keyed=work.provider.is_keyed,
                 is_called=blocked is None,
+                payload=self._payload_change(work, performed.outcome.kind, token),
                 duration_s=self._clock.monotonic() - started,
             )
         return True
@@ -124,7 +141,9 @@ class Performer:
             if work.is_given_up:
                 await entrance()
                 return _given_up(work)
-            performed = await work.provider.perform(work.job, self._rendered(work.job), entrance)
+            if work.config is None:
+                work.config = await self._config(work.job)
+            performed = await work.provider.perform(work.job, work.config, entrance)
             return performed if isinstance(performed, Performed) else _no_outcome(work, entrance)
         except CallTooLate:
             raise
@@ -140,12 +159,30 @@ class Performer:
                 raise  # the worker ends
             return _unexpected(work, error, entrance.token)
 
-    def _rendered(self, job: Job) -> Mapping[str, Any]:
-        """The fields of a job with every text rendered. Raises ActionFailed."""
+    async def _config(self, job: Job) -> Mapping[str, Any]:
+        """The payload of an earlier attempt (X3), or the fields of the job with every text
+        rendered. Raises ActionFailed, and GateRefused if Redis is unavailable."""
         try:
-            return self._render(job.config, job.variables)
+            found = None if self._payloads is None else await self._payloads.find(job)
+            return self._render(job.config, job.variables) if found is None else found
+        except ServiceUnavailable as error:
+            raise GateRefused("Redis is unavailable", Passed.NOT_ADMITTED) from error
+        except RetryableError as error:
+            raise ActionFailed(Outcome(OutcomeKind.RETRY, str(error))) from None
         except GoaldError as error:
             raise ActionFailed(Outcome(OutcomeKind.SKIP, str(error))) from None
+
+    def _payload_change(
+        self, work: Work, kind: OutcomeKind, token: bytes | None
+    ) -> PayloadChange | None:
+        """The change of the payload with a result; None if it cannot be encrypted."""
+        if self._payloads is None:
+            return None
+        try:
+            return self._payloads.change(work.job, kind, None if token is None else work.config)
+        except EncryptionKeyMissing as error:
+            _log.error("The payload of job %s is not kept: %s", work.job.gate, error)
+            return None
 
 
 class _Ended:

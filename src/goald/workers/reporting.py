@@ -7,7 +7,7 @@ from typing import Final
 from goald.domain.actions.job import Job
 from goald.domain.actions.outcomes import Outcome, OutcomeKind, result_event
 from goald.domain.errors import ServiceUnavailable
-from goald.ports.actions.jobs import Finished, JobQueue, JobResult, ReceivedJob
+from goald.ports.actions.jobs import Finished, JobQueue, JobResult, PayloadChange, ReceivedJob
 from goald.ports.clock import Clock
 from goald.workers.batcher import Batcher
 from goald.workers.provider import Performed
@@ -33,12 +33,15 @@ class Reporter:
         is_keyed: bool,
         duration_s: float,
         is_called: bool = True,
+        payload: PayloadChange | None = None,
     ) -> None:
         """Publish a result and finish the job, again and again while Redis is unavailable. `token`:
         that which passed the gate. `is_called`: as in `result_event`. A result that cannot be
         published is replaced by an unknown outcome. Raises what that raises."""
         try:
-            await self._publish(job, received, performed, token, is_keyed, duration_s, is_called)
+            await self._publish(
+                job, received, performed, token, is_keyed, duration_s, is_called, payload
+            )
         except ServiceUnavailable:
             raise
         except Exception as error:
@@ -57,6 +60,7 @@ class Reporter:
         is_keyed: bool,
         duration_s: float,
         is_called: bool,
+        payload: PayloadChange | None = None,
     ) -> None:
         event = result_event(
             job,
@@ -68,8 +72,9 @@ class Reporter:
             at_us=self._clock.now_us(),
         )
         result = JobResult(
-            job.gate, job.slot, token, received.action, received.entry_id, event, performed.effect
-        )
+            job.gate, job.slot, token, received.action, received.entry_id, event,
+            performed.effect, payload,
+        )  # fmt: skip
         while True:
             try:
                 answer = await self._finish(result)

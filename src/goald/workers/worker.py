@@ -18,8 +18,10 @@ from goald.domain.actions.job import Job
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, ReceivedJob
 from goald.ports.clock import Clock
+from goald.ports.secrets.cipher import SecretCipher
 from goald.workers.backlog import Backlog, Receiver
 from goald.workers.entrance import GateKeeper
+from goald.workers.payloads import Payloads
 from goald.workers.performing import Performer, Render, Work
 from goald.workers.provider import Provider
 from goald.workers.reporting import Reporter
@@ -64,9 +66,11 @@ class Worker:
         clock: Clock,
         settings: WorkerSettings | None = None,
         new_token: Callable[[], bytes] | None = None,
+        cipher: SecretCipher | None = None,
     ) -> None:
         """`render` renders the templates of a job; it may raise GoaldError. `new_token` returns 16
-        random bytes, by default of the system's source."""
+        random bytes, by default of the system's source. `cipher` encrypts the payloads that a
+        further attempt sends again; without it, each attempt renders the templates of its job."""
         self._queue = queue
         self._providers = providers
         self._clock = clock
@@ -74,7 +78,8 @@ class Worker:
         random_bytes = random.SystemRandom().randbytes
         token = new_token or (lambda: random_bytes(TOKEN_BYTES))
         gates = GateKeeper(queue, clock, token)
-        self._performer = Performer(gates, Reporter(queue, clock), render)
+        payloads = None if cipher is None else Payloads(queue, cipher)
+        self._performer = Performer(gates, Reporter(queue, clock), render, payloads)
         self._backlog: Backlog[Work] = Backlog(self._settings.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._entries: dict[tuple[ActionType, bytes], Work] = {}

@@ -19,6 +19,7 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
 from goald.ports.actions.gates import JobEntry
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
+from goald.ports.secrets.cipher import SecretCipher
 from goald.redis_keys import action_stream, event_stream
 from goald.workers.provider import CallTooLate, Enter, Performed, Provider
 from goald.workers.rendering import render
@@ -123,13 +124,15 @@ class WorkerBench:
         providers: Mapping[ActionType, Provider],
         *,
         delays: Sequence[float] = (),
+        cipher: SecretCipher | None = None,
         **settings: Any,
     ) -> AsyncIterator[Worker]:
         """A running worker. It is stopped at the end, and must drain."""
         queue = self.queue(*delays)
         worker = Worker(
-            queue, providers, render, self.clock, WorkerSettings(wait_s=0.05, **settings)
-        )
+            queue, providers, render, self.clock, WorkerSettings(wait_s=0.05, **settings),
+            cipher=cipher,
+        )  # fmt: skip
         running = asyncio.create_task(worker.run())
         try:
             yield worker

@@ -22,7 +22,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from goald.domain.actions.gates import ActionType, GateId, GateSeries
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 
 
@@ -122,6 +122,10 @@ class Gates(Protocol):
     ) -> None:
         """Refuse the gates of workflows that are not active, or no longer (X11). The gates stay
         open. After a loss of data, set the flags again before `admit`."""
+
+    async def erase_payloads(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
+        """Erase the rendered payloads of contacts that are deleted. Their gates are closed before,
+        or a result may store one again."""
 
     async def close(self) -> None:
         """Close the connection."""

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from goald.domain.actions.gates import ActionType, GateId
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 
 
 class ReceivedJob(NamedTuple):
@@ -65,6 +65,18 @@ class Passed(Enum):
     again later."""
 
 
+class PayloadChange(NamedTuple):
+    """A change of the rendered payload of an action, made together with its result (X3)."""
+
+    tenant_id: TenantId
+    contact_id: ContactId
+    key: str
+    """The idempotency key of the action."""
+    data: bytes
+    """Encrypted, for the next attempts; kept for 31 days, and not replaced if there is one. Empty
+    to erase it."""
+
+
 class JobResult(NamedTuple):
     """The result of a job, with the job's stream entry."""
 
@@ -79,6 +91,7 @@ class JobResult(NamedTuple):
     """The event `workflow.action.finished`, encoded."""
     effect: bytes = b""
     """An event that precedes it on the contact's event stream: the change that the action makes."""
+    payload: PayloadChange | None = None
 
 
 class Finished(Enum):
@@ -120,6 +133,9 @@ class JobQueue(Protocol):
         """Publish each result to the contact's event stream, finish its gate and acknowledge the
         job, in one step. A result without a token closes an open gate, and is refused if the gate
         is passed. Waits while the number of event streams is being changed."""
+
+    async def payload(self, tenant_id: TenantId, contact_id: ContactId, key: str) -> bytes:
+        """The payload of an earlier attempt of an action; empty if there is none."""
 
     async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
         """Keep jobs that wait in this worker: other workers do not take them over, and it does not

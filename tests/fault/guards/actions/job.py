@@ -6,6 +6,8 @@ BACKLOG = "tests/unit/workers/test_backlog.py"
 CONTRACT = "tests/contract/actions/test_deliveries.py"
 EMAIL = "tests/unit/workers/test_email_files.py"
 FAULTS = "tests/unit/workers/test_worker_faults.py"
+PAYLOADS = "tests/unit/workers/test_payloads.py"
+PAYLOAD_CONTRACT = "tests/contract/actions/test_payloads.py"
 RENDERING = "tests/unit/workers/test_rendering.py"
 WEBHOOK = "tests/unit/workers/test_webhook.py"
 _LIMITS = "src/goald/domain/definitions/readers/limits.py"
@@ -179,6 +181,42 @@ JOB_GUARDS = (
             ),
         ),
         (EMAIL,),
+    ),
+    Guard(
+        "payloads: a further attempt sends the payload of the first",
+        "X3",
+        (
+            Edit(
+                _PERFORMING,
+                "if found is None else found",
+                "if True else found",
+            ),
+        ),
+        (PAYLOADS,),
+    ),
+    Guard(
+        "payloads: the first payload is not replaced",
+        "X3",
+        (
+            Edit(
+                "src/goald/redis_jobs/worker_scripts.py",
+                "redis.call('HSETNX', payloads,",
+                "redis.call('HSET', payloads,",
+            ),
+        ),
+        (PAYLOAD_CONTRACT,),
+    ),
+    Guard(
+        "payloads: a payload is erased when its step is done",
+        "X3",
+        (
+            Edit(
+                "src/goald/workers/payloads.py",
+                'return self._changed(job, b"") if is_kept else None',
+                "return None",
+            ),
+        ),
+        (PAYLOADS,),
     ),
     Guard(
         "places: one receiver leaves half of the places free",

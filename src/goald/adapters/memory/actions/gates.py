@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from goald.adapters.memory.actions.state import LiveGate, MemoryActions
 from goald.domain.actions.gates import GateId, GateSeries, series_epoch
 from goald.domain.errors import LeaseLost, ServerReplaced
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.ports.actions.gates import GateRun, GateState, GateStatus, JobEntry, Registration
 from goald.redis_keys import FIELD, GATE_FIELD, action_stream
@@ -65,6 +65,12 @@ class MemoryGates:
             self._actions.inactive.difference_update(workflows)
         else:
             self._actions.inactive.update(workflows)
+
+    async def erase_payloads(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
+        self._actions.now_ms()
+        payloads = self._actions.payloads
+        for key in [key for key in payloads if key[:2] in contacts]:
+            del payloads[key]
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -12,9 +12,17 @@ from goald.domain.actions.gates import (
     entry_gate,
     series_epoch,
 )
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.streams import DEFAULT_STREAMS
 from goald.ports.actions.gates import GateStatus
-from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, ReceivedJob
+from goald.ports.actions.jobs import (
+    Finished,
+    JobResult,
+    Passed,
+    PassRequest,
+    PayloadChange,
+    ReceivedJob,
+)
 from goald.redis_keys import FIELD, GATE_FIELD, action_stream, event_stream
 
 _ENDED: Final = {
@@ -76,6 +84,10 @@ class MemoryJobQueue:
     async def finish(self, results: Sequence[JobResult]) -> list[Finished]:
         return [await self._finish(result) for result in results]
 
+    async def payload(self, tenant_id: TenantId, contact_id: ContactId, key: str) -> bytes:
+        self._actions.now_ms()
+        return self._actions.payloads.get((tenant_id, contact_id, key), b"")
+
     async def renew(self, action: ActionType, entry_ids: Sequence[bytes]) -> None:
         now, deliveries = self._actions.now_ms(), self._actions.deliveries
         for key in ((action_stream(action), entry_id) for entry_id in entry_ids):
@@ -93,6 +105,14 @@ class MemoryJobQueue:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+    def _keep(self, change: PayloadChange | None) -> None:
+        if change is not None:
+            key = change.tenant_id, change.contact_id, change.key
+            if change.data:
+                self._actions.payloads.setdefault(key, change.data)
+            else:
+                self._actions.payloads.pop(key, None)
 
     def _receive(self, actions: Sequence[ActionType], count: int) -> list[ReceivedJob]:
         shared, found = self._actions, []
@@ -175,6 +195,7 @@ class MemoryJobQueue:
         partition = result.slot % DEFAULT_STREAMS
         for event in filter(None, (result.effect, result.event)):
             await shared.streams.add(event_stream(partition), [FIELD.encode(), event])
+        self._keep(result.payload)
         shared.end(result.gate, end)
         shared.remove_entry(action_stream(result.action), result.entry_id)
         return Finished.FINISHED

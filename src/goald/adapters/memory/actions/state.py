@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.actions.gates import GateId, GateSeries
 from goald.domain.errors import ServiceUnavailable
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.ports.actions.gates import GateState, GateStatus
 from goald.ports.actions.permits import Permit
 
@@ -40,6 +40,8 @@ class MemoryActions:
         """The run for which the gates of each slot are admitted."""
         self.inactive: set[tuple[TenantId, WorkflowId]] = set()
         self.permits: set[Permit] = set()
+        self.payloads: dict[tuple[TenantId, ContactId, str], bytes] = {}
+        """By tenant, contact and idempotency key."""
         self.deliveries: dict[tuple[str, bytes], tuple[int, int]] = {}
         """When each entry that is not finished was delivered last, in milliseconds, and how
         often."""
@@ -50,6 +52,7 @@ class MemoryActions:
             each.clear()
         self.deliveries.clear()
         self.permits.clear()
+        self.payloads.clear()
         self.inactive.clear()
         self.streams.flush()
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from goald.adapters.redis.actions.holder_scripts import ADMIT, CLOSE, FENCE, REGISTER, STATES
 from goald.domain.actions.gates import GateId, GateSeries
 from goald.domain.errors import LeaseLost, ServerReplaced, ServiceUnavailable
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SLOTS
 from goald.ports.actions.gates import GateRun, GateState, GateStatus, JobEntry, Registration
@@ -21,6 +21,7 @@ from goald.redis_keys import (
     GROUP,
     INACTIVE_WORKFLOWS,
     action_stream,
+    payloads_key,
 )
 from goald.redis_wire import Wire, checked
 
@@ -124,6 +125,12 @@ class RedisGates:
         if members:
             command = "SREM" if is_active else "SADD"
             (reply,) = await self._wire.ask((command, INACTIVE_WORKFLOWS, *members))
+            checked(reply)
+
+    async def erase_payloads(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
+        if contacts:
+            keys = [payloads_key(*contact) for contact in contacts]
+            (reply,) = await self._wire.ask(("UNLINK", *keys))
             checked(reply)
 
     async def close(self) -> None:
