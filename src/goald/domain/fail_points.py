@@ -42,6 +42,13 @@ class FailPoint(Enum):
     FORWARDED = "events of a merged contact are queued for another shard"
     REDELIVERED = "events of the contact that continues another are queued again"
     RELOADED = "the contacts of a failed commit are loaded again"
+    GATES_FENCED = "a shard has fenced the gates of its slots"
+    PERMITS_REPORTED = "the permits of a shard's slots are those of its ACTIVE executions"
+    GATES_ADMITTED = "the gates of a shard's slots may be passed"
+    PERMITS_TAKEN = "permits are taken, and the executions are not ACTIVE yet"
+    GATES_CLOSED = "gates are closed, and the commit that needs it is not begun"
+    JOBS_REGISTERED = "committed jobs are in their streams"
+    PERMITS_RETURNED = "permits of executions that are not ACTIVE any more are returned"
     CONFIGURATION_APPLIED = "a changed configuration is in memory, and not recorded in the lease"
 
 

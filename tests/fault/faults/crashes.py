@@ -29,6 +29,17 @@ OF_MERGES = {
     FailPoint.REDELIVERED,
 }
 """Fail points that a process reaches when a contact is merged into another."""
+OF_EXECUTIONS = {
+    FailPoint.GATES_FENCED,
+    FailPoint.PERMITS_REPORTED,
+    FailPoint.GATES_ADMITTED,
+    FailPoint.PERMITS_TAKEN,
+    FailPoint.GATES_CLOSED,
+    FailPoint.JOBS_REGISTERED,
+    FailPoint.PERMITS_RETURNED,
+}
+"""Fail points that `goald serve` does not reach, because its shards run no workflows yet."""
+OF_THE_DAEMON = [each for each in FailPoint if each not in OF_EXECUTIONS]
 EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
 """Fail points that a process reaches once for each stream."""
 MANY = 6
@@ -50,7 +61,9 @@ def _crash(fail_point: FailPoint, context: FaultContext) -> None:
     goald = _process(context)
     fail_points = [fail_point]
     if context.rng.random() < 0.25:
-        fail_points.append(context.rng.choice([other for other in FailPoint if other not in ONCE]))
+        fail_points.append(
+            context.rng.choice([other for other in OF_THE_DAEMON if other not in ONCE])
+        )
     goald.kill()
     for each in fail_points:
         crash = Crash(each, context.rng.randint(1, _max_nth(each)))
@@ -127,7 +140,7 @@ def _conflict(context: FaultContext) -> Event:
     return started(tenant, contact, enrollment, "first-order", PROBES_BEGIN, event_id)
 
 
-for _fail_point in FailPoint:
+for _fail_point in OF_THE_DAEMON:
     FAULTS[f"crash: {_fail_point.name}"] = Fault(
         f"crash: {_fail_point.name}",
         1,

@@ -1,0 +1,1 @@
+"""Executions in a shard: gates, permits, the release of jobs, and timers."""

@@ -1,0 +1,1 @@
+"""Which due steps become jobs, and when (X16)."""

@@ -1,0 +1,89 @@
+"""The guards of executions in a shard, and how each one is removed."""
+
+from tests.fault.guards.guard import Edit, Guard
+
+_FOLDER = "src/goald/pipeline/executions"
+_RECOVERY = f"{_FOLDER}/recovery.py"
+_WATERMARK = f"{_FOLDER}/watermark.py"
+_RELEASES = f"{_FOLDER}/release/releases.py"
+_QUEUES = f"{_FOLDER}/release/queues.py"
+_TESTS = "tests/unit/pipeline/executions"
+RECOVERY = f"{_TESTS}/test_recovery.py"
+WATERMARK = f"{_TESTS}/test_watermark.py"
+RELEASE = f"{_TESTS}/test_release.py"
+
+SHARD_ACTION_GUARDS = (
+    Guard(
+        "recovery: a gate that was never registered is closed",
+        "X2",
+        (
+            Edit(
+                _RECOVERY,
+                "    states |= dict(zip(unknown, await gates.close([job.gate for job in unknown]), "
+                "strict=True))\n",
+                "",
+            ),
+        ),
+        (RECOVERY,),
+    ),
+    Guard(
+        "recovery: after Redis was replaced every job counts as passed",
+        "X2, X4, D10",
+        (Edit(_RECOVERY, "    if not is_continuous:\n", "    if False:\n"),),
+        (RECOVERY,),
+    ),
+    Guard(
+        "recovery: an unknown gate of an old job counts as passed",
+        "X4",
+        (Edit(_RECOVERY, "if job.age_ms < SURE_MS else", "if True else"),),
+        (RECOVERY,),
+    ),
+    Guard(
+        "timers: a mark waits for the batches before it",
+        "X6",
+        (Edit(_WATERMARK, "            if self._is_committed(mark):\n", "            if True:\n"),),
+        (WATERMARK,),
+    ),
+    Guard(
+        "timers: every stream has a mark before a timer fires",
+        "X6",
+        (
+            Edit(
+                _WATERMARK,
+                "            if stream.until_ms is None:\n                return None\n",
+                "            if stream.until_ms is None:\n                continue\n",
+            ),
+        ),
+        (WATERMARK,),
+    ),
+    Guard(
+        "timers: an earlier holder of a stream does not count",
+        "X6, D3",
+        (Edit(_WATERMARK, "        return epoch == self.epoch\n", "        return True\n"),),
+        (WATERMARK,),
+    ),
+    Guard(
+        "release: each queue has its turn",
+        "X16, D8",
+        (
+            Edit(
+                _QUEUES,
+                "        return order[first:] + order[:first]\n",
+                "        return order\n",
+            ),
+        ),
+        (RELEASE,),
+    ),
+    Guard(
+        "release: a step without a permit is not released",
+        "X8",
+        (Edit(_RELEASES, "if answer is PermitAnswer.GRANTED:", "if answer:"),),
+        (RELEASE,),
+    ),
+    Guard(
+        "release: what has a permit continues in an account without room",
+        "X8",
+        (Edit(_RELEASES, "                if each.has_permit:\n", "                if False:\n"),),
+        (RELEASE,),
+    ),
+)
