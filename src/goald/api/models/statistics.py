@@ -122,7 +122,7 @@ class GoalStatistics(BaseModel):
     )
     by_goal_type: dict[GoalType, GoalTypeCounts] = Field(
         description="The goal types of the workflow, including deleted goals with achievements. An "
-        "enrollment may count in several types."
+        "enrollment may count in several types. Goals that were met after the end do not count."
     )
     time_to_goal_hours: TimeToGoal = Field(description="In hours, within 2.5% of the exact value.")
     time_to_goal_seconds: TimeToGoal = Field(
