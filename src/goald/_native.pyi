@@ -246,6 +246,9 @@ class Matcher:
         at this generation are added back to the time `first`. Returns the time back to which ends
         are missing now; None if none are, or if the generation is another one because the tenant
         was configured otherwise. Earlier proposals can still be applied."""
+    def mark_ended(self, contacts: Sequence[tuple[str, str]]) -> None:
+        """These (tenant, contact) pairs get enrollments that have ended: their events cause
+        `Proposal.ended_checks`. Earlier proposals can still be applied."""
     def evict(self, contacts: Sequence[tuple[str, str]]) -> None:
         """Remove the enrollments of these (tenant, contact) pairs from memory, for example before
         they are loaded again. Other enrollments of these contacts may have ended since they were

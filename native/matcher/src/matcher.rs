@@ -185,6 +185,13 @@ impl Matcher {
         }
     }
 
+    /// These (tenant, contact) pairs get enrollments that have ended at any time (E18).
+    pub fn mark_ended<'a>(&mut self, contacts: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (tenant, contact) in contacts {
+            self.index.insert_ended(tenant, contact, None);
+        }
+    }
+
     /// Evaluates the events of these buffers, in order, within the limits on work. Memory does
     /// not change.
     pub fn evaluate(

@@ -115,6 +115,13 @@ impl Matcher {
         py.detach(|| self.0.add_ended(tenant, generation, rows, first, now_us))
     }
 
+    fn mark_ended(&mut self, contacts: Vec<(String, String)>) {
+        let pairs = contacts
+            .iter()
+            .map(|(tenant, contact)| (&**tenant, &**contact));
+        self.0.mark_ended(pairs);
+    }
+
     fn evict(&mut self, py: Python<'_>, contacts: Vec<(String, String)>) {
         let pairs = contacts
             .iter()

@@ -188,6 +188,10 @@ class Evaluator:
             for tenant, contact in self._matcher.contacts_of(buffers)
         ]
 
+    def mark_ended(self, tenant: TenantId, contact: ContactId) -> None:
+        """A contact gets enrollments that have ended."""
+        self._matcher.mark_ended([(tenant, contact)])
+
     def tenants_of(self, buffers: Sequence[bytes]) -> list[str]:
         """Return the tenants that these buffers name."""
         return sorted({tenant for tenant, _ in self._matcher.contacts_of(buffers)})

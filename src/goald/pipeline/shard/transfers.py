@@ -178,7 +178,7 @@ class Transfers:
             self._requested.set()
             for transfer in await self._due():
                 if transfer.is_adopted:
-                    while await self._move(transfer):
+                    while await self._move_ended(transfer):
                         await self._context.clock.sleep(NEXT_PAGE_SECONDS)
             async with self._evaluator.groups:  # a commit may change them
                 await self.forwards_changed()
@@ -208,6 +208,12 @@ class Transfers:
         await self._context.retry("Postgres: load", "reload", load)
         await self._missed.moved(transfer.tenant_id)
         return has_more
+
+    async def _move_ended(self, transfer: Transfer) -> bool:
+        """Move a page of ended enrollments. Returns whether there are more. A release that moves
+        others first leaves some that are watched (E18)."""
+        self._evaluator.mark_ended(*_target(transfer))
+        return await self._move(transfer)
 
     async def _waiting(self) -> list[Transfer]:
         return [each for each in await self._due() if not each.is_adopted]

@@ -11,11 +11,13 @@ import pytest
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
 
 from goald.domain.errors import CommitUnknown, ContentRefused
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
+from goald.domain.slots import slot_of
 from goald.domain.times import rfc3339
-from goald.pipeline.shard import commit
+from goald.pipeline.shard import commit, transfers
 from goald.ports.change import Change, Committed
-from goald.ports.shard_store import EndedCheck, RunEnd, WatchedRuns
+from goald.ports.shard_store import EndedCheck, RenameContact, RunEnd, Transfer, WatchedRuns
 from goald.redis_keys import NOTICES
 
 MINUTE = 60
@@ -159,23 +161,30 @@ async def test_an_event_counts_while_ended_enrollments_are_loaded(
         released.set()
 
 
-async def test_events_of_other_contacts_cause_no_question_once_these_are_loaded(
-    pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await send(pipeline, True, start("e-1", 30), end("e-1", 10))
-    loaded = asyncio.Event()
-    asked: list[str] = []
-    read, find = pipeline.store.ends, pipeline.store.ended
+def report_pages(pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return an event that is set when ended enrollments are loaded."""
+    loaded, read = asyncio.Event(), pipeline.store.ends
 
     async def read_and_report(*arguments: Any) -> Sequence[RunEnd]:
         loaded.set()
         return await read(*arguments)
 
+    monkeypatch.setattr(pipeline.store, "ends", read_and_report)
+    return loaded
+
+
+async def test_events_of_other_contacts_cause_no_question_once_these_are_loaded(
+    pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(pipeline, True, start("e-1", 30), end("e-1", 10))
+    loaded = report_pages(pipeline, monkeypatch)
+    asked: list[str] = []
+    find = pipeline.store.ended
+
     async def find_and_count(lease: SlotLease, checks: Sequence[EndedCheck]) -> WatchedRuns:
         asked.extend(check.contact_id for check in checks)
         return await find(lease, checks)
 
-    monkeypatch.setattr(pipeline.store, "ends", read_and_report)
     monkeypatch.setattr(pipeline.store, "ended", find_and_count)
     async with pipeline.running():
         async with asyncio.timeout(10):
@@ -226,6 +235,37 @@ async def test_a_paused_workflow_counts_nothing_after_the_end(
         await pipeline.until(lambda: not pipeline.database.missed)
         assert (met(pipeline), pipeline.exits) == ([], [])
         await add(pipeline, tag(4))
+        await pipeline.all_acknowledged()
+    assert met(pipeline) == ["e-1"]
+
+
+async def test_an_enrollment_counts_that_moved_with_a_later_page_of_a_merge(
+    pipeline: InMemoryPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first page was moved by a release that moves others first."""
+    await send(pipeline, True, start("e-1", 30), end("e-1", 10))
+    transfer = Transfer("t-1", TenantId("acme"), ContactId("ann"), ContactId("bea"), True)
+    waiting = [transfer]
+
+    async def due(lease: SlotLease) -> Sequence[Transfer]:
+        return list(waiting)
+
+    async def move_ended(lease: SlotLease, moved: Transfer, rename: RenameContact) -> bool:
+        (run,) = pipeline.database.enrollments.values()
+        run.contact_id, run.slot = "bea", slot_of("acme", "bea")
+        waiting.clear()
+        return False
+
+    monkeypatch.setattr(pipeline.store, "move_ended", move_ended)
+    monkeypatch.setattr(transfers, "CHECK_SECONDS", 0.05)
+    loaded = report_pages(pipeline, monkeypatch)
+    async with pipeline.running():
+        await pipeline.until(loaded.is_set)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        monkeypatch.setattr(pipeline.store, "transfers", due)
+        await pipeline.until(lambda: not waiting)
+        await add(pipeline, event("contact.tag.added", 20, contact_id="bea", tag_name="Customer"))
         await pipeline.all_acknowledged()
     assert met(pipeline) == ["e-1"]
 

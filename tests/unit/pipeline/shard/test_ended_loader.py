@@ -94,7 +94,7 @@ class World:
 
     async def loaded(self) -> None:
         """Let the loader work until memory has all that may be watched."""
-        for _ in range(10_000):
+        for _ in range(1_000):
             for _ in range(5):
                 await asyncio.sleep(0)
             await self.clock.advance(0.01)
