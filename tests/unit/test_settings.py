@@ -198,6 +198,14 @@ def test_a_secret_that_anyone_can_guess_is_refused_without_being_printed(
     assert secret not in str(refused.value)
 
 
+def test_used_events_are_kept_while_ended_enrollments_are_watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().used_keep_days == 90
+    monkeypatch.setenv("GOALD_LATE", str(100 * 86_400))
+    assert load_settings().used_keep_days == 101
+
+
 def test_the_file_is_named_with_a_wrong_value_from_it(tmp_path: Path) -> None:
     (tmp_path / "goald.toml").write_text("shards = 0\n")
     with pytest.raises(SettingsError, match=r"shards in goald\.toml: must be greater than"):

@@ -1,5 +1,6 @@
 """Every setting with its type, its default and its description."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +41,9 @@ def _split(value: Any) -> Any:
 SecretKeys = Annotated[
     tuple[Annotated[SecretStr, Field(min_length=1)], ...] | None, NoDecode, BeforeValidator(_split)
 ]
+
+
+_DAY_SECONDS = 86_400
 
 
 class Settings(BaseSettings):
@@ -271,7 +275,8 @@ class Settings(BaseSettings):
         90,
         ge=1,
         description="How long goald remembers that an event counted for a contact in a "
-        "workflow, so that it does not count for a later enrollment (days)",
+        "workflow, so that it does not count for a later enrollment (days). 366 in a tenant with a "
+        "longer `conversion_window`",
     )
     log_retention: int = Field(
         90, ge=1, description="How long the log of executions is kept (days)"
@@ -344,6 +349,11 @@ class Settings(BaseSettings):
     @property
     def dispatch(self) -> DispatchSettings:
         return DispatchSettings(bytes=self.dispatch_bytes, calls_in_flight=self.dispatch_calls)
+
+    @property
+    def used_keep_days(self) -> int:
+        """For how long used events are kept at least: while an ended enrollment is watched."""
+        return max(self.used_keep, math.ceil(self.late / _DAY_SECONDS) + 1)
 
     @property
     def tokens(self) -> TokenSettings | None:

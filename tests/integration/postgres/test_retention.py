@@ -201,6 +201,44 @@ async def test_used_events_are_removed_when_they_are_old(database: Database) -> 
         await running.until(lambda: query(database, count) == [(44, 44)])
 
 
+async def test_used_events_are_kept_while_a_conversion_window_needs_them(
+    database: Database,
+) -> None:
+    """At any number of events of one time."""
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        for tenant, days in (("acme", 300), ("other", 89), ("deleted", 300), ("third", None)):
+            admin.execute(
+                "INSERT INTO goald.workflows (tenant_id, id, name, config_version)"
+                " VALUES (%s, 'w-1', 'W', 1)",
+                [tenant],
+            )
+            admin.execute(
+                "INSERT INTO goald.workflow_goals (tenant_id, id, workflow_id, position, goal_type,"
+                " criteria, conversion_window, deleted_at) VALUES (%s, gen_random_uuid(), 'w-1', 0,"
+                " 'tag_added', '{\"x\": 1}', %s, CASE WHEN %s = 'deleted' THEN now() END)",
+                [tenant, days and days * 86_400, tenant],
+            )
+            admin.execute(
+                "INSERT INTO goald.used_events SELECT %s, 'ann', 'w-1', gen_random_uuid(), 3,"
+                " now(), n, now() - make_interval(days => n) FROM generate_series(1, 800) n",
+                [tenant],
+            )
+        admin.execute(
+            "INSERT INTO goald.used_events SELECT 'acme', 'bob', 'w-1', gen_random_uuid(), 3,"
+            " now(), 0, now() - interval '91 days' FROM generate_series(1, 2500) n"
+        )
+    rows = "SELECT tenant_id, max(number) FROM goald.used_events GROUP BY 1 ORDER BY 1"
+    async with job(database) as running:
+        await running.until(
+            lambda: (
+                query(database, rows)
+                == [("acme", 365), ("deleted", 89), ("other", 89), ("third", 89)]
+            )
+        )
+    total = "SELECT count(*) FROM goald.used_events WHERE tenant_id = 'acme'"
+    assert query(database, total) == [(365 + 2_500,)]
+
+
 async def test_missed_events_are_removed_after_30_days(database: Database) -> None:
     """An event stays while an enrollment that missed it later has not been removed."""
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:

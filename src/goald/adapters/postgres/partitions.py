@@ -1,5 +1,8 @@
 """Monthly partitions of the achievements, the audit log and the log of executions."""
 
+from datetime import UTC, datetime
+from typing import Final
+
 import asyncpg
 
 from goald.adapters.postgres.connection import SETTINGS, Connection
@@ -19,6 +22,9 @@ DROP_LOG_MONTH = "SELECT goald.drop_log_month(make_interval(days => $1))"
 
 PURGE_DELETED = "SELECT goald.purge_deleted(make_interval(days => $1), $2)"
 
+WINDOW_DAYS: Final = 366
+"""For how long an event may count again at most: the longest conversion window (E18), and a day
+because an event may be dated ahead."""
 
 PURGE_USED_EVENTS = """
 WITH old AS (
@@ -29,6 +35,29 @@ WITH old AS (
 ) SELECT count(*) FROM old
 """
 """Removes the oldest used events. A row that a commit changes meanwhile is found again later."""
+
+PURGE_WITHOUT_WINDOW = """
+WITH page AS MATERIALIZED (
+    SELECT u.ctid AS place, u.tenant_id, u.used_at FROM goald.used_events u
+    WHERE u.used_at < now() - make_interval(days => $1) AND (u.used_at, u.ctid) > ($3, $4::tid)
+    ORDER BY u.used_at, u.ctid LIMIT $2
+), old AS (
+    DELETE FROM goald.used_events WHERE ctid = ANY (ARRAY(
+        SELECT p.place FROM page p WHERE NOT EXISTS (
+            SELECT FROM goald.workflow_goals g
+            WHERE g.tenant_id = p.tenant_id AND g.deleted_at IS NULL
+              AND g.conversion_window > ($1 - 1) * 86400)))
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM old) AS removed, (SELECT count(*) FROM page) AS read,
+       p.used_at, p.place
+FROM page p ORDER BY p.used_at DESC, p.place DESC LIMIT 1
+"""
+"""Removes used events of a page of $2, in their order after a position, without those of tenants
+with a conversion window for which they are needed. Returns no row if the page is empty, else the
+position of its end. Events of such tenants are read once."""
+
+_START: Final = datetime.min.replace(tzinfo=UTC), (0, 0)
 
 PURGE_MISSED = f"""
 WITH old AS (
@@ -69,6 +98,8 @@ class PostgresMonths:
         self._connection = Connection(
             dsn, role=SHARD_ROLE, name="goald-months", settings=SETTINGS, command_seconds=600
         )
+        self._read_until = _START
+        """The position in the used events before which all are needed until WINDOW_DAYS."""
 
     async def make(self, ahead: int) -> int:
         async with self._connection.use() as connection:
@@ -102,8 +133,18 @@ class PostgresMonths:
         return removed
 
     async def purge_used_events(self, keep_days: int, most: int) -> int:
+        all_days = max(keep_days, WINDOW_DAYS)
         async with self._connection.transaction(ALL_SLOTS) as connection:
-            removed: int = await connection.fetchval(PURGE_USED_EVENTS, keep_days, most)
+            removed: int = await connection.fetchval(PURGE_USED_EVENTS, all_days, most)
+        page = None
+        while not removed and (page is None or page["read"] == most):
+            async with self._connection.transaction(ALL_SLOTS) as connection:
+                position = keep_days, most, *self._read_until
+                page = await connection.fetchrow(PURGE_WITHOUT_WINDOW, *position)
+            if page is None:
+                break
+            self._read_until = page["used_at"], page["place"]
+            removed = page["removed"]
         return removed
 
     async def purge_missed(self, most: int) -> int:

@@ -205,7 +205,7 @@ class Daemon:
     def _jobs_once_ready(self, heartbeat: HeartbeatReporter) -> list[Coroutine[Any, Any, None]]:
         """Further jobs of that kind, which need ready actors."""
         settings = self._settings
-        keep = Keep(settings.retention, settings.used_keep, settings.log_retention)
+        keep = Keep(settings.retention, settings.used_keep_days, settings.log_retention)
         partitions = retention(self._endpoints.postgres_dsn, keep)
         streams = trimming(self._settings, self._endpoints, self._metrics)
         bounds = stream_bounds(

@@ -39,7 +39,8 @@ class Months(Protocol):
 
     async def purge_used_events(self, keep_days: int, most: int) -> int:
         """Remove up to `most` used events that are older than this many days, and return their
-        number. Raises ServiceUnavailable."""
+        number. A tenant with a longer conversion window keeps them for 366 days (E18). Raises
+        ServiceUnavailable."""
 
     async def purge_missed(self, most: int) -> int:
         """Remove up to `most` enrollments, and events, that paused workflows missed more than 30
@@ -58,7 +59,7 @@ class Keep(NamedTuple):
     months: int
     """GOALD_RETENTION."""
     used_events: int
-    """GOALD_USED_KEEP (E11)."""
+    """`Settings.used_keep_days` (E11)."""
     logs: int
     """GOALD_LOG_RETENTION."""
 

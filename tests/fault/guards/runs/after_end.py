@@ -6,6 +6,7 @@ PIPELINE = "tests/unit/pipeline/shard/test_after_the_end.py"
 STORE = "tests/contract/shard_store/test_shard_store_ended.py"
 LOADER = "tests/unit/pipeline/shard/test_ended_loader.py"
 QUESTIONS = "tests/unit/pipeline/shard/test_ended_questions.py"
+RETENTION = "tests/integration/postgres/test_retention.py"
 PLANS = "tests/integration/postgres/plans/test_ended_plans.py"
 _MEMORY = "src/goald/adapters/memory/ended/runs.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
@@ -221,6 +222,42 @@ AFTER_END_GUARDS = (
             Edit(_MEMORY, "first.get(key, NEVER)", "0 * first.get(key, NEVER)"),
         ),
         (STORE, PLANS),
+    ),
+    Guard(
+        "after the end: an enrollment that moves with a later page of a merge causes questions",
+        "E18, E21",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "        self._evaluator.mark_ended(*_target(transfer))\n",
+                "",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
+        "after the end: a tenant with a longer window keeps used events",
+        "E11, E18",
+        (
+            Edit(
+                "src/goald/adapters/postgres/partitions.py",
+                "              AND g.conversion_window > ($1 - 1) * 86400)))\n",
+                "              AND g.conversion_window > ($1 + 9999) * 86400)))\n",
+            ),
+        ),
+        (RETENTION,),
+    ),
+    Guard(
+        "after the end: used events are kept for GOALD_LATE",
+        "E11, E18",
+        (
+            Edit(
+                "src/goald/settings/variables.py",
+                "max(self.used_keep, math.ceil(self.late / _DAY_SECONDS) + 1)",
+                "self.used_keep",
+            ),
+        ),
+        ("tests/unit/test_settings.py",),
     ),
     Guard(
         "after the end: events of contacts without ended enrollments cause no question",
