@@ -43,7 +43,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "port": _PORT,
     "unix_socket_permissions": "0700",
-    "max_connections": "50",
+    "max_connections": "100",  # each shard has four
     "io_method": "sync",
     "shared_buffers": "256MB",
     "work_mem": "16MB",
