@@ -528,7 +528,6 @@ mod tests {
         ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
         let old = ended.to_load(now).expect("the new tenant");
         assert_eq!((old.tenant, old.before), (1, NEVER));
-        // It is configured again while a page is read.
         ended.configure([(0, (HOUR_US, vec![0]))].into());
         ended.configure([(0, (HOUR_US, vec![0])), (1, (HOUR_US, vec![1]))].into());
         assert_eq!(ended.set_loaded(1, old.generation, 0, now), None);
@@ -555,12 +554,13 @@ mod tests {
             assert_eq!(ended.to_load(now), None);
             assert!(ended.may_have(0, hash(1), now) && ended.may_have(0, hash(2), now));
         }
-        // But not for days.
         ended.configure(watching(0, &[]));
         ended.sweep(HOUR_US);
         ended.sweep(HOUR_US + KEEP_US);
         assert_eq!((ended.len(), ended.bytes() < 1_000), (0, true));
         ended.configure(watching(HOUR_US, &[0]));
         assert_eq!(ended.to_load(KEEP_US).map(|of| of.before), Some(NEVER));
+        ended.configure(watching(0, &[]));
+        assert!(!ended.may_have(0, hash(1), KEEP_US));
     }
 }
