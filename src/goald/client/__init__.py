@@ -40,6 +40,7 @@ from goald.client.tail import TailedEntry, tail
 from goald.domain.actions.outcomes import OutcomeKind
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.records.exit import Exit, TriggerEvent
+from goald.workers.backlog import ReceiverLimits
 
 __all__ = [
     "Action",
@@ -50,6 +51,7 @@ __all__ = [
     "ExitReader",
     "OutcomeKind",
     "Publisher",
+    "ReceiverLimits",
     "ServiceUnavailable",
     "TailedEntry",
     "TriggerEvent",

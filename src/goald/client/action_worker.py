@@ -15,6 +15,7 @@ from goald.domain.actions.job import Job
 from goald.domain.actions.outcomes import SUCCESS, Outcome, OutcomeKind
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 from goald.redis_jobs.queue import RedisJobQueue
+from goald.workers.backlog import ReceiverLimits
 from goald.workers.provider import ActionFailed, Enter, Performed
 from goald.workers.worker import Worker, WorkerSettings
 
@@ -93,6 +94,7 @@ class ActionWorker:
         honours_keys: bool = False,
         concurrency: int = 100,
         idle_s: float = 60.0,
+        limits: ReceiverLimits | None = None,
     ) -> None:
         """Does not connect.
 
@@ -100,8 +102,9 @@ class ActionWorker:
         called twice with the same key has one effect. `concurrency`: the number of calls in
         flight. `idle_s`: after which time jobs of another worker are taken over; set it above the
         longest time that a call takes. Of the calls in flight, at most half are for one connection
-        of a tenant, and at most two thirds for one tenant. Raises ImportError without
-        python-liquid.
+        of a tenant, and at most two thirds for one tenant. `limits`: how many calls each connection
+        of a tenant accepts from this process, at the same time and in a second. Raises ImportError
+        without python-liquid.
         """
         try:
             from goald.workers.rendering import render
@@ -116,7 +119,9 @@ class ActionWorker:
             ActionType(name): _HandlerProvider(handler, honours_keys)
             for name, handler in handlers.items()
         }
-        settings = WorkerSettings(concurrency=concurrency, idle_s=idle_s)
+        settings = WorkerSettings(
+            concurrency=concurrency, idle_s=idle_s, limits=limits or ReceiverLimits()
+        )
         self._worker = Worker(self._queue, providers, render, clock, settings)
 
     async def run(self) -> None:

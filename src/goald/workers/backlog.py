@@ -9,9 +9,12 @@ no place.
 import heapq
 import math
 from collections import deque
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+_MAX_NEXT_STARTS: Final = 10_000
+"""Above this number, those in the past are removed."""
 
 
 class Receiver(NamedTuple):
@@ -21,12 +24,23 @@ class Receiver(NamedTuple):
     destination: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiverLimits:
+    """The limits of each receiver in one worker. None: no limit."""
+
+    concurrency: int | None = None
+    """Jobs that are performed at the same time."""
+    rate: float | None = None
+    """Jobs that start in a second."""
+
+
 class Backlog(Generic[T]):
     """Jobs that wait for a place or for a time. Has no I/O; times are on the caller's clock."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, limits: ReceiverLimits | None = None) -> None:
         """`places`: the most jobs that run at the same time."""
         self._places = places
+        self._limits = limits or ReceiverLimits()
         self._ready: dict[str, dict[Receiver, deque[T]]] = {}
         """By tenant and receiver. The first tenant, and its first receiver, is the next in turn."""
         self._later: list[tuple[float, int, Receiver, T]] = []
@@ -36,7 +50,8 @@ class Backlog(Generic[T]):
         self._running: dict[Receiver | str, int] = {}
         """By receiver, and by tenant."""
         self._all_running = 0
-        self._held_until: dict[Receiver, float] = {}
+        self._next_starts: dict[Receiver, float] = {}
+        """When each receiver accepts the next job, by its rate."""
 
     def __len__(self) -> int:
         """The number of jobs that wait."""
@@ -50,10 +65,6 @@ class Backlog(Generic[T]):
         """A job that may start at a time."""
         self._waiting += 1
         self._delay(receiver, job, not_before)
-
-    def hold(self, receiver: Receiver, until: float) -> None:
-        """Start no job of a receiver before a time."""
-        self._held_until[receiver] = max(until, self._held_until.get(receiver, until))
 
     def take(self, now: float) -> tuple[Receiver, T] | None:
         """The next job that may start. It runs until `end`. None if there is none now."""
@@ -97,20 +108,29 @@ class Backlog(Generic[T]):
     ) -> tuple[Receiver, T] | None:
         """The next job of a tenant; removes it."""
         for receiver in list(receivers):
-            until = self._held_until.get(receiver, now)
+            until = self._next_starts.pop(receiver, now)
             if until > now:
+                self._next_starts[receiver] = until
                 for job in receivers.pop(receiver):
                     self._delay(receiver, job, until)
                 continue
-            self._held_until.pop(receiver, None)
-            if self._running.get(receiver, 0) >= free:
+            most = free if self._limits.concurrency is None else min(free, self._limits.concurrency)
+            if self._running.get(receiver, 0) >= most:
                 continue
+            if self._limits.rate is not None:
+                self._note_start(receiver, now, 1 / self._limits.rate)
             jobs = receivers.pop(receiver)
             job = jobs.popleft()
             if jobs:
                 receivers[receiver] = jobs  # the last in turn
             return receiver, job
         return None
+
+    def _note_start(self, receiver: Receiver, now: float, pause: float) -> None:
+        self._next_starts[receiver] = now + pause
+        if len(self._next_starts) > _MAX_NEXT_STARTS:
+            later = ((each, at) for each, at in self._next_starts.items() if at > now)
+            self._next_starts = dict(later)
 
     def _count_running(self, receiver: Receiver, change: int) -> None:
         self._all_running += change

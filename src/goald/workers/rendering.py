@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -34,11 +35,13 @@ def render(
     config: Mapping[str, Any],
     variables: Mapping[str, Any],
     clock: Callable[[], float] = time.thread_time,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dict[str, Any]:
     """The fields of an action with every text rendered. The texts are valid Unicode. `clock`: the
-    processor time of this thread in seconds. Raises RenderingFailed, and nothing else."""
+    processor time of this thread in seconds. `now`: the time of `"now" | date`. Raises
+    RenderingFailed, and nothing else."""
     try:
-        rendering = _Rendering(variables, RenderingTime(clock))
+        rendering = _Rendering(variables, RenderingTime(clock), now())
         return {name: rendering.value(value) for name, value in config.items()}
     except RenderingFailed:
         raise
@@ -48,8 +51,11 @@ def render(
 
 
 class _Rendering:
-    def __init__(self, variables: Mapping[str, Any], time_left: RenderingTime) -> None:
+    def __init__(
+        self, variables: Mapping[str, Any], time_left: RenderingTime, now: datetime
+    ) -> None:
         self._variables = variables
+        self._now = now
         self._time = time_left
         self._remaining = MAX_RENDERED_BYTES
 
@@ -76,7 +82,7 @@ class _Rendering:
 
     def _render(self, template: BoundTemplate) -> str:
         output = LimitedStringIO(limit=self._remaining)
-        context = LimitedContext(template, globals=self._variables, time=self._time)
+        context = LimitedContext(template, globals=self._variables, time=self._time, now=self._now)
         template.render_with_context(context, output)
         return output.getvalue()
 

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, ReceivedJob
 from goald.ports.clock import Clock
 from goald.ports.secrets.cipher import SecretCipher
-from goald.workers.backlog import Backlog, Receiver
+from goald.workers.backlog import Backlog, Receiver, ReceiverLimits
 from goald.workers.entrance import GateKeeper
 from goald.workers.payloads import Payloads
 from goald.workers.performing import Performer, Render, Work
@@ -46,6 +46,9 @@ class WorkerSettings:
     """The number of jobs that wait in the worker."""
     idle_s: float = 60.0
     """A job that another worker has had for this long is taken over."""
+    limits: ReceiverLimits = field(default_factory=ReceiverLimits)
+    """The limits of each connection, and of each host of webhooks without one. A job that waits
+    for them has no place."""
     drain_s: float = 20.0
     """How long `run` waits for calls in flight after `stop` (D7)."""
     wait_s: float = 1.0
@@ -80,7 +83,7 @@ class Worker:
         gates = GateKeeper(queue, clock, token)
         payloads = None if cipher is None else Payloads(queue, cipher)
         self._performer = Performer(gates, Reporter(queue, clock), render, payloads)
-        self._backlog: Backlog[Work] = Backlog(self._settings.concurrency)
+        self._backlog: Backlog[Work] = Backlog(self._settings.concurrency, self._settings.limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._entries: dict[tuple[ActionType, bytes], Work] = {}
         """The jobs in the backlog and in flight, by their entries."""

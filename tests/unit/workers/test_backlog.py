@@ -1,6 +1,6 @@
 """How jobs share the places of a worker (D8)."""
 
-from goald.workers.backlog import Backlog, Receiver
+from goald.workers.backlog import Backlog, Receiver, ReceiverLimits
 
 A, B = Receiver("acme", "a"), Receiver("acme", "b")
 OTHER = Receiver("beta", "a")
@@ -75,13 +75,26 @@ def test_a_job_that_waits_for_a_time_has_no_place() -> None:
     assert backlog.next_time() is None
 
 
-def test_a_receiver_that_is_held_starts_nothing_until_its_time() -> None:
-    backlog: Backlog[int] = Backlog(9)
-    backlog.add(A, 1)
-    backlog.hold(A, 10.0)
-    backlog.add(A, 2)
+def test_a_receiver_has_a_rate_and_jobs_that_wait_for_it_have_no_place() -> None:
+    backlog: Backlog[int] = Backlog(9, ReceiverLimits(rate=4.0))
+    for number in range(3):
+        backlog.add(A, number)
     backlog.add(B, 3)
-    assert take_all(backlog, 1.0) == [3]
+    assert take_all(backlog, 1.0) == [0, 3]
+    assert (backlog.running, len(backlog), backlog.next_time()) == (2, 2, 1.25)
+    assert take_all(backlog, 1.24) == []
+    assert take_all(backlog, 1.25) == [1]
     backlog.add(A, 4)
-    assert take_all(backlog, 9.9) == []
-    assert take_all(backlog, 10.0) == [1, 2, 4]
+    assert take_all(backlog, 1.3) == []
+    assert take_all(backlog, 9.0) == [2]
+    assert take_all(backlog, 9.25) == [4]
+
+
+def test_a_receiver_has_a_concurrency() -> None:
+    backlog: Backlog[int] = Backlog(20, ReceiverLimits(concurrency=2))
+    for number in range(4):
+        backlog.add(A, number)
+    backlog.add(B, 4)
+    assert take_all(backlog) == [0, 4, 1]
+    backlog.end(A)
+    assert take_all(backlog) == [2]

@@ -1,6 +1,7 @@
 """Templates of actions."""
 
 import tracemalloc
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -69,6 +70,14 @@ def test_an_error_shows_the_template_but_no_value() -> None:
 def test_the_texts_of_an_action_have_a_limit_together() -> None:
     with pytest.raises(RenderingFailed, match="262,144 bytes"):
         render({str(n): "x" * 60_000 for n in range(5)}, CONTACT)
+
+
+def test_now_is_the_time_of_rendering() -> None:
+    """python-liquid keeps the text of a date, so the second would have that of the first."""
+    config = {"t": "{{ 'now' | date: '%H:%M' }}"}
+    times = [datetime(2026, 11, 28, hour, 30, tzinfo=UTC) for hour in (17, 9)]
+    assert render(config, CONTACT, now=times.pop) == {"t": "09:30"}
+    assert render(config, CONTACT, now=times.pop) == {"t": "17:30"}
 
 
 # Values that a filter or a loop builds

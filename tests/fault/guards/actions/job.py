@@ -183,6 +183,18 @@ JOB_GUARDS = (
         (EMAIL,),
     ),
     Guard(
+        "places: a job that waits for the rate of its receiver has no place",
+        "X16",
+        (Edit(_BACKLOG, "            if until > now:\n", "            if False:\n"),),
+        (BACKLOG,),
+    ),
+    Guard(
+        "templates: now is the time of rendering",
+        "X3",
+        (Edit(_LIMITS, 'value = self._now if value in ("now", "today") else value', "pass"),),
+        (RENDERING,),
+    ),
+    Guard(
         "payloads: a further attempt sends the payload of the first",
         "X3",
         (
@@ -224,7 +236,7 @@ JOB_GUARDS = (
         (
             Edit(
                 _BACKLOG,
-                "            if self._running.get(receiver, 0) >= free:\n",
+                "            if self._running.get(receiver, 0) >= most:\n",
                 "            if False:\n",
             ),
         ),

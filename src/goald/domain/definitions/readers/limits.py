@@ -8,6 +8,7 @@ more than a constant factor is predicted and refused before it is built.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from liquid.builtin.tags.for_tag import ForLoop
@@ -61,12 +62,19 @@ class RenderingTime:
 class LimitedContext(RenderContext):
     """The state of rendering one template, with the limits of this module."""
 
-    __slots__ = ("_sizes", "_time")
+    __slots__ = ("_now", "_sizes", "_time")
 
     def __init__(
-        self, template: BoundTemplate, *, time: RenderingTime | None = None, **options: Any
+        self,
+        template: BoundTemplate,
+        *,
+        time: RenderingTime | None = None,
+        now: datetime | None = None,
+        **options: Any,
     ) -> None:
+        """`now`: the time of `"now" | date`."""
         super().__init__(template, **options)
+        self._now = now
         self._time = time
         self._sizes: dict[str, int] = {}
         """Of the variables that the template has assigned."""
@@ -76,6 +84,9 @@ class LimitedContext(RenderContext):
 
         def limited(value: object, *arguments: object, **options: object) -> object:
             self._check_time()
+            if name == "date" and self._now and isinstance(value, str):
+                # python-liquid keeps the text of a date, also that of "now".
+                value = self._now if value in ("now", "today") else value
             _check_call(name, value, arguments, options, token)
             result = function(value, *arguments, **options)
             size_of(result)
