@@ -17,6 +17,7 @@ from goald.domain.idempotency import IdempotencyState, StoredResponse
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.achievement import Achievement
 from goald.domain.records.enrollment import Enrollment
+from goald.domain.records.execution import Execution, ExecutionLog, RequestAnswer
 from goald.domain.records.listeners import ListenerStatus
 from goald.domain.records.pages import Page, PageRequest
 from goald.domain.records.statistics import Statistics
@@ -95,6 +96,28 @@ class StatisticsReader(Protocol):
         """Return the statistics of the enrollments that began from `first` to `last`: days in UTC,
         both included, None for an open end. None for a workflow that is not configured and never
         had an enrollment (E5)."""
+
+
+class ExecutionRecords(Protocol):
+    """The executions of workflows, and the answers of shards to requests about them."""
+
+    async def execution(self, tenant: str, execution_id: str) -> Execution | None: ...
+
+    async def of_workflow(
+        self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
+    ) -> Page[Execution]:
+        """Return a page of a workflow's executions, newest first, by `created_at`. The filters are
+        `status` and `contact_id`, which follows the merges of contacts. With a status that is not
+        final, a page may have fewer rows than requested although more pages follow."""
+
+    async def logs(
+        self, tenant: str, execution_id: str, skip: int, limit: int
+    ) -> tuple[Sequence[ExecutionLog], int]:
+        """Return rows of the log of an execution, oldest first, and their total number."""
+
+    async def answer(self, tenant: str, request: str) -> RequestAnswer | None:
+        """Return the answer to a request, by the id of its event, for an hour. None: no shard has
+        answered."""
 
 
 class RecordReader(Protocol):

@@ -36,7 +36,7 @@ class PostgresRecords:
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
     ) -> Page[Enrollment]:
         status, contact = filters.get("status"), filters.get("contact_id")
-        given = [*_bounds(tenant, workflow_id, span), _STATUSES if status is None else [status]]
+        given = [*bounds_of(tenant, workflow_id, span), _STATUSES if status is None else [status]]
         async with self._pool.tenant(tenant, readonly=True) as connection:
             if contact is not None:
                 contact = await continuing(connection, tenant, contact)
@@ -45,7 +45,7 @@ class PostgresRecords:
                 await connection.execute(statements.IN_ORDER)
                 found = await connection.fetch(statements.ENROLLMENTS, *given)
         rows = [enrollment_of(row) for row in found]
-        return _page(rows, span, lambda row: (row.enrolled_at, row.id))
+        return page_of(rows, span, lambda row: (row.enrolled_at, row.id))
 
     async def achievements(
         self, tenant: str, workflow_id: str, filters: Mapping[str, Any], span: PageRequest
@@ -53,7 +53,7 @@ class PostgresRecords:
         """A page of a filtered list may hold fewer rows than requested, even none, although more
         pages follow: rare achievements are found over several pages."""
         names = sorted(name for name, value in filters.items() if value is not None)
-        bounds, values = _bounds(tenant, workflow_id, span), [filters[name] for name in names]
+        bounds, values = bounds_of(tenant, workflow_id, span), [filters[name] for name in names]
         end = None
         async with self._pool.tenant(tenant, readonly=True) as connection:
             if (contact := filters.get("contact_id")) is not None:
@@ -74,7 +74,7 @@ class PostgresRecords:
         rows = [Achievement(**{**row, **_parsed(row)}) for row in found]
         if end is not None:
             return Page(rows, (end[0], str(end[1])))
-        return _page(rows, span, lambda row: (row.achieved_at, str(row.id)))
+        return page_of(rows, span, lambda row: (row.achieved_at, str(row.id)))
 
     async def is_known(self, tenant: str, workflow_id: str) -> bool:
         async with self._pool.tenant(tenant, readonly=True) as connection:
@@ -95,7 +95,7 @@ def enrollment_of(row: Any) -> Enrollment:
     return Enrollment(**{**row, "match_values": None if values is None else json.loads(values)})
 
 
-def _bounds(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:
+def bounds_of(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:
     """The parameters that every list shares. One extra row shows whether more rows follow."""
     since = _BEFORE_ALL if span.since is None else span.since
     until = _AFTER_ALL if span.until is None else span.until
@@ -103,7 +103,7 @@ def _bounds(tenant: str, workflow_id: str, span: PageRequest) -> list[Any]:
     return [tenant, workflow_id, since, until, at, id_, span.limit + 1]
 
 
-def _page(rows: list[Row], span: PageRequest, place: Callable[[Row], RowPosition]) -> Page[Row]:
+def page_of(rows: list[Row], span: PageRequest, place: Callable[[Row], RowPosition]) -> Page[Row]:
     if len(rows) <= span.limit:
         return Page(rows, None)
     kept = rows[: span.limit]

@@ -1,0 +1,1 @@
+"""Executions as their tenant sees them."""
