@@ -112,9 +112,9 @@ def _row(number: int, due: int) -> bytes:
     version, attempt, retries, hops, visit, since, due_at = numbers
     fields = [
         *texts, version, b"sleeping", b"pause", visit, attempt, retries, hops, b"UTC", since,
-        due_at, b"first", b"\0", b"\0",
+        due_at, b"first", b"\0", b"\0", bytes(8),
     ]  # fmt: skip
-    return b"\0\21" + b"".join(struct.pack(">i", len(field)) + field for field in fields)
+    return b"\0\22" + b"".join(struct.pack(">i", len(field)) + field for field in fields)
 
 
 def read(proposal: _native.ExecutionProposal) -> None:
@@ -124,34 +124,37 @@ def read(proposal: _native.ExecutionProposal) -> None:
             getattr(rows, name)
 
 
-def evaluate(
-    matcher: _native.Matcher, inputs: list[dict[str, object]], now: int
-) -> _native.ExecutionProposal:
-    """Evaluate with the contacts for which the evaluation asks."""
-    proposal = matcher.evaluate_executions(inputs, now, now, max_timers=10_000)
-    if proposal.contact_checks:
+def evaluate(matcher: _native.Matcher, events: list[bytes], now: int) -> _native.ExecutionProposal:
+    """Evaluate and apply, with the contacts for which the evaluation asks."""
+    matcher.advance_timers(now)
+    entries = [(f"{now}-{number}".encode(), event) for number, event in enumerate(events)]
+    options = {"watermark_ms": now, "max_timers": 10_000}
+    proposal = matcher.evaluate([_native.buffer_of(entries)], now * 1_000, executions=options)
+    rows = proposal.executions
+    if rows is None or rows.contact_checks:
         raise RuntimeError("the plans of the benchmark need no contacts")
-    return proposal
+    effects, transitions = len(proposal.effects), len(rows.transitions)
+    matcher.apply(proposal, b"\1" * effects, b"\1" * transitions)
+    return rows
 
 
-def results(transitions: _native.ExecutionTransitions, now: int) -> list[dict[str, object]]:
-    return [
-        {
-            "kind": "result",
-            "tenant_id": tenant,
-            "contact_id": contact,
-            "at_ms": now,
-            "execution_id": execution,
-            "step_id": "second",
-            "visit": 1,
-            "attempt": 1,
-            "outcome": "success",
-            "duration_ms": 1,
-        }
-        for tenant, contact, execution in zip(
-            transitions.tenant_id, transitions.contact_id, transitions.execution_id, strict=True
-        )
-    ]
+def results(transitions: _native.ExecutionTransitions, now: int) -> list[bytes]:
+    rows = zip(transitions.tenant_id, transitions.contact_id, transitions.execution_id, strict=True)
+    return [_result(tenant, contact, execution, now) for tenant, contact, execution in rows]
+
+
+def _result(tenant: str, contact: str, execution: str, now: int) -> bytes:
+    """A result as a worker reports it."""
+    data = {
+        "contact_id": contact, "execution_id": execution, "step_id": "second", "visit": 1,
+        "attempt": 1, "action": "noop", "outcome": "success", "is_keyed": True, "duration_ms": 1,
+        "error": None,
+    }  # fmt: skip
+    event = {
+        "id": execution, "source": "goald/actions", "type": "workflow.action.finished",
+        "time": now / 1_000, "tenantid": tenant, "data": data,
+    }  # fmt: skip
+    return json.dumps(event).encode()
 
 
 def measure(executions: int, seconds: int) -> Figures:
@@ -175,16 +178,13 @@ def measure(executions: int, seconds: int) -> Figures:
     for second in range(1, seconds + 1):
         now = START_MS + second * 1_000
         start = time.thread_time_ns()
-        matcher.advance_timers(now)
         started = evaluate(matcher, [], now)
-        matcher.apply_executions(started, b"\1" * len(started.transitions))
         evaluated = time.thread_time_ns()
         read(started)
         was_read = time.thread_time_ns()
-        inputs = results(started.transitions, now)
+        events = results(started.transitions, now)
         begun = time.thread_time_ns()
-        ended = evaluate(matcher, inputs, now)
-        matcher.apply_executions(ended, b"\1" * len(ended.transitions))
+        ended = evaluate(matcher, events, now)
         end = time.thread_time_ns()
         count = len(started.transitions)
         if not count or set(ended.transitions.status) != {"COMPLETED"}:

@@ -296,6 +296,7 @@ class Matcher:
         only: Sequence[tuple[str, str, str]] | None = None,
         merges: Sequence[tuple[int, Sequence[int]]] = ...,
         origins: Sequence[tuple[int, str, bool]] = ...,
+        executions: Mapping[str, object] | None = None,
     ) -> Proposal:
         """Evaluate the events of these buffers, in order (E1 to E6, E8, D9).
 
@@ -331,13 +332,43 @@ class Matcher:
         received its events (`Proposal.forwarded`). Such an event counts for enrollments that were
         moved by the same merges (E21). `origins` has (index of a buffer, merged contact, whether
         its events go back to that contact) of the buffers that other shards passed on.
+
+        With `executions`, the executions of goald's own workflows are evaluated together with the
+        goals (X1): each event is first judged for the goals of its contact, then it moves the
+        executions of the contact. After all events follow the results, the timers that have fired,
+        and at most one job for each execution. The events of executions only are
+        `workflow.action.finished`, and the requests of the API: `workflow.execution.requested`
+        (`workflow_id`, `key`: the idempotency key), `workflow.execution.cancel_requested` and
+        `workflow.execution.retry_requested` (`execution_id`, `user`). The mapping has, all but the
+        first optional:
+
+        - `watermark_ms`: timers that are not later fire (X6). Call `advance_timers` with it before.
+        - `inputs`: `{"kind", "tenant_id", "contact_id", "at_ms"}` with, by kind: cancel
+          (`execution_id`, `reason`), migrate and resume (`execution_id`), gate (`execution_id`,
+          `step_id`, `visit`, `attempt`, `gate`: open, closed, lost with `is_keyed`). All but gates
+          follow the events of the buffers.
+        - `grants`: the executions (tenant, contact, execution) that may start a step: they have a
+          permit, if they need one, and a credit; None: all of the contacts that are evaluated.
+        - `max_timers`: the most timers of one call, 1,000.
+        - `only_events`: True: results and later phases follow in another call, after this proposal
+          is committed. The results, and later events of their contacts, are `Proposal.deferred`;
+          the same if events of their tenants are.
+        - `contacts` (tenant, contact, position, `{"opted_in", "timezone", "tags": [(id, name)],
+          "attributes": JSON object as text}`), `starts` (tenant, execution, whether the execution
+          exists, last start of the contact in the workflow) and `excluded` (tenant, execution,
+          event key): rows of Postgres, of the checks of earlier evaluations (`ExecutionProposal`).
+        - `keep_failed_ms`: how long a failed execution can be retried, 30 days; `requires_opt_in`.
+
+        Raises ValueError if it is invalid.
         """
-    def apply(self, proposal: Proposal, effective: bytes) -> None:
-        """Apply the committed effects of a proposal, or of a slice of one, to memory.
+    def apply(self, proposal: Proposal, effective: bytes, transitions: bytes | None = None) -> None:
+        """Apply the committed effects and transitions of a proposal, or of a slice of one, to
+        memory.
 
         `effective` has one byte for each effect: 1 if Postgres committed it, 0 if not, 3 if it is a
         committed start after events had counted for earlier enrollments (`Committed.effective`).
-        Slices of a proposal must be applied in order. Raises ValueError and changes nothing if the
+        `transitions` has one byte for each transition of executions: 1 or 0.
+        Slices of a proposal must be applied in order. Raises ValueError and changes nothing if a
         length differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply`
         of another proposal.
         """
@@ -399,66 +430,15 @@ class Matcher:
         Columns: tenant_id, execution_id, contact_id, workflow_id (text), version (bigint), state,
         step_id (text), visit, attempt, retry_count, hops (bigint), zone (text), since, due_at
         (bigint, ms; -1 without a time), done_steps (text: ids separated by U+001F), migrates,
-        used_event (boolean). Chunks are those of `load`. Raises ValueError if the format is
-        invalid, or an execution has no enrollment, plan or step in memory; rows before the error
-        are loaded.
+        used_event (boolean), since_seq (bigint). Chunks are those of `load`. Raises ValueError if
+        the format is invalid, or an execution has no enrollment, plan or step in memory; rows
+        before the error are loaded.
         """
     def load_executions_ended(self) -> bool:
         """Whether the last stream of executions was complete."""
     def advance_timers(self, watermark_ms: int) -> None:
         """Fire the timers that are not later than the watermark (X6). The next evaluations process
         them; proposals can still be applied."""
-    def evaluate_executions(
-        self,
-        inputs: Sequence[Mapping[str, object]],
-        now_ms: int,
-        watermark_ms: int,
-        *,
-        grants: Sequence[tuple[str, str, str]] | None = None,
-        max_timers: int = 1_000,
-        only_events: bool = False,
-        contacts: Sequence[tuple[str, str, Mapping[str, object]]] = ...,
-        starts: Sequence[tuple[str, str, bool, int | None]] = ...,
-        excluded: Sequence[tuple[str, str, str]] = ...,
-        clock_skew_ms: int = 0,
-        keep_failed_ms: int = 2_592_000_000,
-        requires_opt_in: bool = False,
-    ) -> ExecutionProposal:
-        """Evaluate the inputs of executions, their fired timers and their due steps (X1).
-
-        Each contact is evaluated by itself: its events in their order, then its results and gates,
-        then its timers, then at most one job for each execution. Memory does not change. An input
-        is `{"kind", "tenant_id", "contact_id", "at_ms": when Redis received it}` with, by kind:
-
-        - event: `event` (its bytes), `hops`, `contact` (the contact after the event, if the event
-          changes it), `changed` (the attributes that it gives)
-        - trigger: `workflow_id`, `key` (the idempotency key of the request)
-        - goal_achieved, migrate, resume: `execution_id`
-        - cancel: `execution_id`, `reason`, `user`; retry: `execution_id`, `user`
-        - result: `execution_id`, `step_id`, `visit`, `attempt`, `outcome` (success, retry, skip,
-          pause, rate_limit with `delay_ms`, unknown with `is_keyed`, refused, refused_inactive),
-          `error` (masked), `duration_ms`
-        - gate: `execution_id`, `step_id`, `visit`, `attempt`, `gate` (open, closed, lost with
-          `is_keyed`)
-
-        A contact is `{"opted_in": bool | None, "timezone": str | None, "tags": [(id, name)],
-        "attributes": JSON object as text}`.
-
-        `grants` are the executions (tenant, contact, execution) that may start a job: they have a
-        permit, if they need one, and a credit; None: all of the contacts that have inputs or fired
-        timers. With `only_events` results, timers and jobs are not evaluated; evaluate them after
-        this proposal is committed.
-
-        `contacts` (tenant, contact, contact), `starts` (tenant, execution, whether the execution
-        exists, last start of the contact in the workflow) and `excluded` (tenant, execution, event
-        key) are rows of Postgres, of the checks of earlier evaluations. Raises ValueError if an
-        input is invalid.
-        """
-    def apply_executions(self, proposal: ExecutionProposal, effective: bytes) -> None:
-        """Apply the committed transitions of a proposal, or of a slice of one, to memory.
-        `effective` has one byte for each transition: 1 if Postgres committed it, 0 if not. The
-        rules are those of `apply`; each of the two methods makes earlier proposals of the other
-        stale."""
     def queued_executions(
         self, tenant_id: str, limit: int
     ) -> list[tuple[str, str, str, int, bool, str | None]]:
@@ -478,24 +458,29 @@ class Proposal:
     """The changes that a batch of events proposes, or a slice of them.
 
     An *effect* is the net change to one enrollment. Achievements and exits refer to their effect
-    by its index.
+    by its index. A *transition* is the net change to one execution; its enrollment starts and ends
+    by an effect.
 
-    A slice is a proposal with a run of the effects, in order, and the achievements and exits that
-    belong to them; its indices start at 0. Everything that belongs to no effect is part of the last
-    slice: event counts, rejects, deletions, acknowledgements, reversals
-    and events that describe contacts.
+    A slice is a proposal with a run of the effects and a run of the transitions, in order, and the
+    rows that belong to them; its indices start at 0. Everything that belongs to none is part of the
+    last slice: event counts, rejects, deletions, acknowledgements, reversals and events that
+    describe contacts.
     """
 
     def slices(self, max_effects: int, max_bytes: int) -> list[Proposal]:
-        """Split the whole proposal into slices of at most `max_effects` effects and about
-        `max_bytes` bytes to be written. Returns at least one slice. A slice has at least one
-        effect, even if that exceeds `max_bytes`. Runs of a contact through a workflow that the
-        batch starts, and those for which an event counts, are in one slice, at any size: Postgres
-        knows their order by their transactions (E11)."""
+        """Split the whole proposal into slices of at most `max_effects` effects and transitions,
+        and about `max_bytes` bytes to be written. Returns at least one slice. A slice has at least
+        one of them, even if that exceeds `max_bytes`. All of a contact with transitions are in one
+        slice, at any size: no later phase of it is committed before its first phase (X1). Runs of
+        a contact through a workflow that the batch starts, and those for which an event counts, are
+        in one slice, at any size: Postgres knows their order by their transactions (E11)."""
     def halves(self) -> tuple[Proposal, Proposal] | None:
-        """Split this slice in two, in order. None if it holds a single effect, or none. Separates
-        such runs only if the slice has no other effects."""
+        """Split this slice in two, in order. None if it holds a single effect, or one contact with
+        transitions, or nothing. Separates such runs only if the slice has no others."""
 
+    @property
+    def executions(self) -> ExecutionProposal | None:
+        """The changes of executions. None if the whole proposal has none."""
     @property
     def events(self) -> int:
         """The number of events that were evaluated, including rejected ones."""
@@ -702,27 +687,20 @@ class Exits:
 
 @final
 class ExecutionProposal:
-    """The changes of executions that an evaluation proposes, or a slice of them. Times are
-    milliseconds since the Unix epoch.
-
-    A slice is a proposal with a run of the transitions, in order, and the rows that belong to
-    them; its indices start at 0. The rows that belong to no transition are part of the last slice.
+    """The changes of executions in a proposal, or in a slice of one. Times are milliseconds since
+    the Unix epoch. The rows that belong to no transition are part of the last slice.
     """
-
-    def slices(self, max_transitions: int) -> list[ExecutionProposal]:
-        """Split the whole proposal into slices of at most `max_transitions`, and at least one. The
-        transitions of a contact that are not of the first phase are in one slice, at any size, and
-        not before the others of the contact (X1)."""
 
     @property
     def transitions(self) -> ExecutionTransitions: ...
     @property
     def logs(self) -> ExecutionLogs: ...
     @property
-    def answers(self) -> list[tuple[int, str, str | None]]:
-        """(index of the input, answer, execution) of triggers, cancellations, retries and
-        migrations: started, repeated, duplicate, already_running, not_allowed_again, opted_out,
-        inactive_workflow, accepted, not_failed, not_found."""
+    def answers(self) -> list[tuple[int | None, str | None, str, str | None]]:
+        """(index of the input, id of the event, answer, execution) of cancellations and migrations
+        among the inputs, and of the requests among the events: started, repeated, duplicate,
+        already_running, not_allowed_again, opted_out, inactive_workflow, accepted, not_failed,
+        not_found."""
     @property
     def delays(self) -> list[tuple[str, str, str | None, int | None]]:
         """(tenant, action, connection, until) of connections, or of actions without one, whose jobs
@@ -731,12 +709,17 @@ class ExecutionProposal:
     def notifications(self) -> list[tuple[int, str, str | None]]:
         """(transition, `failed` or `connection_paused`, masked error) for the tenant's admin."""
     @property
+    def postponed(self) -> list[int]:
+        """The indices of the gates among the inputs that must be given again, with `only_events` or
+        because events of their tenants are deferred."""
+    @property
     def unused_grants(self) -> list[tuple[str, str]]:
         """(tenant, execution) of grants whose executions have no permit after the proposal."""
     @property
-    def contact_checks(self) -> list[tuple[str, str]]:
-        """(tenant, contact) pairs whose rows were missing. The proposal must be evaluated again
-        with them."""
+    def contact_checks(self) -> list[tuple[str, str, int, int, int]]:
+        """(tenant, contact, position, number of `Proposal.contact_events` and of
+        `Proposal.deletions` that precede the question) of contacts whose rows were missing. The
+        position counts those of the contact. The proposal must be evaluated again with them."""
     @property
     def start_checks(self) -> list[tuple[str, str, str, str]]:
         """(tenant, contact, workflow, execution) of starts whose rows were missing. The proposal
@@ -744,7 +727,7 @@ class ExecutionProposal:
     @property
     def event_checks(self) -> list[tuple[int, str]]:
         """(transition, event key) of events that end a wait unless they have ended one of the
-        execution before. If one has and `evaluate_executions` did not know, the proposal must be
+        execution before. If one has and `evaluate` did not know, the proposal must be
         evaluated again."""
 
 @final
@@ -756,6 +739,9 @@ class ExecutionTransitions:
     slot: list[int]
     workflow_id: list[str]
     execution_id: list[str]
+    effect: list[int | None]
+    """The effect on its enrollment, if the transition starts or ends the execution: the transition
+    is committed only if the effect is."""
     version: list[int]
     guard: list[tuple[str, int, int, str] | None]
     """(step id, visit, attempt, state) that the row must have (X3). None: the commit inserts a
@@ -782,6 +768,9 @@ class ExecutionTransitions:
     zone: list[str]
     since_ms: list[int]
     """When the wait began, or the step became due."""
+    since_seq: list[int]
+    """The sequence within `since_ms` of the stream entry with which a wait for an event began; else
+    0."""
     due_ms: list[int | None]
     done_steps: list[list[str]]
     """The ids of the steps to add to those that are done."""

@@ -1,10 +1,10 @@
 //! The state of one shard: its workflows and active enrollments. The binding holds one.
 
 mod executions;
+mod joint;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
@@ -16,11 +16,13 @@ use crate::decode::decode;
 use crate::evaluate::{EvaluateOptions, Evaluation, Rules, StoredFacts, explain};
 use crate::event::reject::Reject;
 use crate::event::{Event, Text};
-use crate::executions::{ExecutionLoader, Registry};
+use crate::executions::{Context, ExecutionLoader, Grants, Options, Registry, apply_transition};
 use crate::index::{HIGH_FANOUT, Index, LoadError, Loader, NewEnrollment, Stats};
 
+use self::joint::Joint;
+
 pub use crate::index::{MissingEnds, Target};
-use crate::proposal::{Effect, EntryRef, Proposal, Status};
+use crate::proposal::{Effect, EntryRef, Proposal, Slice, Status};
 use crate::route::routing_key;
 
 /// A bit in the mark of a committed effect; see `Matcher::apply`.
@@ -41,8 +43,8 @@ static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 pub enum ApplyError {
     /// Memory changed after the proposal was evaluated.
     Stale,
-    /// `effective` does not have one mark for each effect.
-    Lengths { effects: usize, marks: usize },
+    /// There is not one mark for each effect and each transition.
+    Lengths { rows: usize, marks: usize },
 }
 
 impl fmt::Display for ApplyError {
@@ -51,10 +53,10 @@ impl fmt::Display for ApplyError {
             ApplyError::Stale => {
                 to.write_str("the proposal is stale: memory changed after it was evaluated")
             }
-            ApplyError::Lengths { effects, marks } => {
+            ApplyError::Lengths { rows, marks } => {
                 write!(
                     to,
-                    "expected one mark for each of {effects} effects, got {marks}"
+                    "expected one mark for each of {rows} effects or transitions, got {marks}"
                 )
             }
         }
@@ -74,8 +76,9 @@ pub struct Matcher {
     rules: Rules,
     /// The state of the enrollments in memory.
     generation: u64,
-    /// The number of the proposal that is partly applied, and the end of its applied effects.
-    applied: Option<(u64, usize)>,
+    /// The number of the proposal that is partly applied, and the ends of its applied effects and
+    /// transitions.
+    applied: Option<(u64, (usize, usize))>,
 }
 
 impl Default for Matcher {
@@ -200,6 +203,44 @@ impl Matcher {
         now_us: i64,
         options: EvaluateOptions<'_>,
     ) -> Result<Proposal, BufferError> {
+        self.evaluate_all(buffers, now_us, options, None)
+    }
+
+    /// The same, together with the executions of goald's own workflows: their inputs, timers and due
+    /// steps (X1).
+    pub fn evaluate_with_executions(
+        &self,
+        buffers: &[&[u8]],
+        now_us: i64,
+        options: EvaluateOptions<'_>,
+        executions: Options<'_>,
+    ) -> Result<Proposal, BufferError> {
+        let granted: Option<HashSet<(&str, &str)>> = match executions.grants {
+            Grants::All => None,
+            Grants::Some(grants) => {
+                let keys = grants
+                    .iter()
+                    .map(|(tenant, _, execution)| (&**tenant, &**execution));
+                Some(keys.collect())
+            }
+        };
+        let context = Context {
+            index: &self.index,
+            registry: &self.registry,
+            options: executions,
+            clock_skew: self.rules.clock_skew_us.div_euclid(1_000),
+            granted: granted.as_ref(),
+        };
+        self.evaluate_all(buffers, now_us, options, Some(Joint::new(context)))
+    }
+
+    fn evaluate_all<'c>(
+        &'c self,
+        buffers: &[&'c [u8]],
+        now_us: i64,
+        options: EvaluateOptions<'c>,
+        mut joint: Option<Joint<'c>>,
+    ) -> Result<Proposal, BufferError> {
         let mut evaluation = Evaluation::new(&self.index, self.rules, options);
         let (mut sources, mut events) = (ArrayVec::new(), Vec::with_capacity(GROUP));
         let mut bytes = 0;
@@ -213,15 +254,18 @@ impl Matcher {
                 sources.push(entry);
                 events.push(decode(entry.entry.event, now_us)); // not in a tuple, which is copied
                 if sources.is_full() || bytes >= GROUP_BYTES {
-                    apply_group(&mut evaluation, &sources, &events);
+                    apply_group(&mut evaluation, joint.as_mut(), &sources, &events);
                     sources.clear();
                     events.clear();
                     bytes = 0;
                 }
             }
         }
-        apply_group(&mut evaluation, &sources, &events);
-        let mut proposal = evaluation.finish();
+        apply_group(&mut evaluation, joint.as_mut(), &sources, &events);
+        let mut proposal = match joint {
+            Some(joint) => joint.finish(evaluation),
+            None => evaluation.finish(),
+        };
         proposal.generation = self.generation;
         proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
         Ok(proposal)
@@ -231,47 +275,57 @@ impl Matcher {
     /// the proposal, 0 if it was not committed. A committed start also has `EXCLUDES` set if
     /// events had counted for earlier enrollments of its contact in its workflow (E11).
     pub fn apply(&mut self, proposal: &Proposal, effective: &[u8]) -> Result<(), ApplyError> {
-        self.apply_slice(proposal, 0..proposal.effects.len(), effective)
+        self.apply_slice(proposal, &proposal.whole(), effective, &[])
     }
 
-    /// Applies a slice of a proposal. Slices must be applied in order, and nothing else may
-    /// change memory between them.
+    /// Applies a slice of a proposal: `effective` has its effects, and `transitions` one byte for
+    /// each of its transitions, 0 if it was not committed. Slices must be applied in order, and
+    /// nothing else may change memory between them.
     pub fn apply_slice(
         &mut self,
         proposal: &Proposal,
-        slice: Range<usize>,
+        slice: &Slice,
         effective: &[u8],
+        transitions: &[u8],
     ) -> Result<(), ApplyError> {
-        self.check_slice(proposal.generation, proposal.number, &slice, effective)?;
-        let effects = &proposal.effects[slice.clone()];
-        let committed = effects
-            .iter()
-            .zip(effective)
-            .filter(|(_, mark)| **mark != 0);
-        for (effect, mark) in committed {
+        self.check_slice(proposal, slice, effective, transitions)?;
+        let effects = proposal.effects_in(slice).iter().zip(effective);
+        for (effect, mark) in effects.filter(|(_, mark)| **mark != 0) {
             self.apply_effect(effect, *mark);
             self.start_generation();
         }
-        self.applied = Some((proposal.number, slice.end));
+        let rows = proposal.transitions()[slice.transitions.clone()].iter();
+        for (transition, _) in rows.zip(transitions).filter(|(_, mark)| **mark != 0) {
+            apply_transition(&mut self.index, transition);
+            self.start_generation();
+        }
+        let ends = (slice.effects.end, slice.transitions.end);
+        self.applied = Some((proposal.number, ends));
         Ok(())
     }
 
-    /// Whether a slice of the proposal with this generation and number can be applied.
+    /// Whether a slice of a proposal can be applied.
     fn check_slice(
         &self,
-        generation: u64,
-        number: u64,
-        slice: &Range<usize>,
+        proposal: &Proposal,
+        slice: &Slice,
         effective: &[u8],
+        transitions: &[u8],
     ) -> Result<(), ApplyError> {
-        if slice.len() != effective.len() {
-            return Err(ApplyError::Lengths {
-                effects: slice.len(),
-                marks: effective.len(),
-            });
+        for (rows, marks) in [
+            (&slice.effects, effective),
+            (&slice.transitions, transitions),
+        ] {
+            if rows.len() != marks.len() {
+                return Err(ApplyError::Lengths {
+                    rows: rows.len(),
+                    marks: marks.len(),
+                });
+            }
         }
-        let is_next = self.applied == Some((number, slice.start));
-        if !is_next && (slice.start > 0 || generation != self.generation) {
+        let start = (slice.effects.start, slice.transitions.start);
+        let is_next = self.applied == Some((proposal.number, start));
+        if !is_next && (start != (0, 0) || proposal.generation != self.generation) {
             return Err(ApplyError::Stale);
         }
         Ok(())
@@ -382,10 +436,11 @@ impl Matcher {
 
 /// Evaluates the entries of a group and their events. The contacts of all of them are prefetched
 /// first.
-fn apply_group(
+fn apply_group<'c>(
     evaluation: &mut Evaluation<'_>,
-    entries: &ArrayVec<EntryRef<'_>, GROUP>,
-    events: &[Result<Event<'_>, Reject>],
+    mut joint: Option<&mut Joint<'c>>,
+    entries: &ArrayVec<EntryRef<'c>, GROUP>,
+    events: &[Result<Event<'c>, Reject>],
 ) {
     let mut probes = ArrayVec::<_, GROUP>::new();
     let probe = |event: &Result<Event<'_>, Reject>| {
@@ -398,7 +453,12 @@ fn apply_group(
     evaluation.prefetch(&probes);
     for ((entry, event), probe) in entries.iter().zip(events).zip(probes) {
         match event {
-            Ok(event) => evaluation.apply_event(*entry, event, probe),
+            Ok(event) => {
+                let is_complete = evaluation.apply_event(*entry, event, probe);
+                if let Some(joint) = &mut joint {
+                    joint.apply_event(evaluation, *entry, event, is_complete);
+                }
+            }
             Err(reject) => evaluation.reject(*entry, reject.to_string()),
         }
     }

@@ -448,13 +448,7 @@ fn a_proposal_is_applied_once_with_a_mark_for_each_effect() {
     let mut matcher = with_goal(goal(1, "tag_added", &json!({"tag_id": "t"})));
     let proposal = evaluate(&matcher, &[tagged("t", "c-1", 20)]);
     let lengths = matcher.apply(&proposal, &[]).unwrap_err();
-    assert_eq!(
-        lengths,
-        ApplyError::Lengths {
-            effects: 1,
-            marks: 0
-        }
-    );
+    assert_eq!(lengths, ApplyError::Lengths { rows: 1, marks: 0 });
     assert!(lengths.to_string().contains("1 effects"));
     matcher.apply(&proposal, &[1]).unwrap();
     let stale = matcher.apply(&proposal, &[1]).unwrap_err();

@@ -2,6 +2,8 @@
 
 mod evaluate_support;
 
+use std::ops::Range;
+
 use evaluate_support::{NOW_US, buffer, event, goal, started, tagged, workflow};
 use goald_matcher::buffer::{self, BufferReader};
 use goald_matcher::evaluate::EvaluateOptions;
@@ -16,6 +18,20 @@ fn matcher() -> Matcher {
     let workflows = [workflow("w-any", "any", goals())];
     matcher.update_workflows(&workflows).unwrap();
     matcher
+}
+
+/// Applies a run of effects of a proposal without executions.
+fn apply(
+    matcher: &mut Matcher,
+    proposal: &Proposal,
+    effects: Range<usize>,
+    marks: &[u8],
+) -> Result<(), ApplyError> {
+    let slice = Slice {
+        effects,
+        ..proposal.whole()
+    };
+    matcher.apply_slice(proposal, &slice, marks, &[])
 }
 
 fn evaluate(matcher: &Matcher, events: &[Value]) -> Proposal {
@@ -72,9 +88,7 @@ fn slices_have_each_row_once_and_are_applied_in_order() {
     assert_covers(&proposal, &slices);
     for slice in &slices {
         let effects = slice.effects.clone();
-        matcher
-            .apply_slice(&proposal, effects, &marks(slice))
-            .unwrap();
+        apply(&mut matcher, &proposal, effects, &marks(slice)).unwrap();
     }
     assert_eq!(matcher.stats().enrollments, 0);
 }
@@ -120,21 +134,21 @@ fn a_slice_out_of_order_or_after_another_change_is_stale() {
     let proposal = evaluate(&matcher, &[tagged("t-1", "c-1", 5)]);
     let other = evaluate(&matcher, &[tagged("t-1", "c-1", 6)]);
     assert_eq!(
-        matcher.apply_slice(&proposal, 2..4, &[1, 1]),
+        apply(&mut matcher, &proposal, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
-    matcher.apply_slice(&proposal, 0..2, &[0, 1]).unwrap();
+    apply(&mut matcher, &proposal, 0..2, &[0, 1]).unwrap();
     assert_eq!(
-        matcher.apply_slice(&proposal, 0..2, &[1, 1]),
+        apply(&mut matcher, &proposal, 0..2, &[1, 1]),
         Err(ApplyError::Stale)
     );
     assert_eq!(
-        matcher.apply_slice(&other, 2..4, &[1, 1]),
+        apply(&mut matcher, &other, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
     matcher.evict([("acme", "c-1")]);
     assert_eq!(
-        matcher.apply_slice(&proposal, 2..4, &[1, 1]),
+        apply(&mut matcher, &proposal, 2..4, &[1, 1]),
         Err(ApplyError::Stale)
     );
 }
@@ -159,9 +173,8 @@ fn halving_ends_with_single_effects_and_the_unattached_rows() {
     assert_covers(&proposal, &single);
     assert!(single[5].effects.is_empty());
     for slice in &single {
-        matcher
-            .apply_slice(&proposal, slice.effects.clone(), &marks(slice))
-            .unwrap();
+        let effects = slice.effects.clone();
+        apply(&mut matcher, &proposal, effects, &marks(slice)).unwrap();
     }
 }
 

@@ -4,9 +4,7 @@
 use goald_matcher::evaluate::{
     EvaluateOptions, ExcludedEvent, KnownState, OldTags, Origin, Rules, StoredFacts,
 };
-use goald_matcher::executions::{
-    self as core_executions, EngineRules, ExecutionKey, Grants, Options, TenantSettings,
-};
+use goald_matcher::executions::{self as core_executions, ExecutionKey, TenantSettings};
 use goald_matcher::ids::derived::parse_event_key;
 use goald_matcher::matcher::{Matcher as Core, Target};
 use pyo3::exceptions::PyValueError;
@@ -15,9 +13,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::convert::{slices, value_error};
 use crate::ended::{Ended, ended_answer, event_key, event_keys};
-use crate::executions::{
-    self, ContactFacts, ExecutionProposal, OwnedInput, Queued, StartRow, facts,
-};
+use crate::executions::{self, OwnedOptions, Queued};
 use crate::proposal::Proposal;
 use crate::workflows;
 
@@ -139,7 +135,7 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), defers_ended = false, only = None, merges = Vec::new(), origins = Vec::new()))]
+    #[pyo3(signature = (buffers, now_us, *, shares = None, deferred = Vec::new(), repeats = Vec::new(), excluded = Vec::new(), old_tags = Vec::new(), states = Vec::new(), ended = Vec::new(), defers_ended = false, only = None, merges = Vec::new(), origins = Vec::new(), executions = None))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn evaluate(
         &mut self,
@@ -157,6 +153,7 @@ impl Matcher {
         only: Option<Vec<(String, String, String)>>,
         merges: Vec<(usize, Vec<i64>)>,
         origins: Vec<(usize, String, bool)>,
+        executions: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Proposal> {
         let excluded = excluded
             .into_iter()
@@ -187,15 +184,30 @@ impl Matcher {
             merges: &merges,
             origins: &origins,
         };
-        let proposal = py
-            .detach(|| self.0.evaluate(&buffers, now_us, options))
-            .map_err(value_error)?;
-        Ok(Proposal::new(proposal))
+        let executions = executions.as_ref().map(OwnedOptions::read).transpose()?;
+        let proposal = py.detach(|| match &executions {
+            None => self.0.evaluate(&buffers, now_us, options),
+            Some(owned) => {
+                let inputs = owned.inputs();
+                let executions = owned.options(&inputs, now_us);
+                let core = &self.0;
+                core.evaluate_with_executions(&buffers, now_us, options, executions)
+            }
+        });
+        Ok(Proposal::new(proposal.map_err(value_error)?))
     }
 
-    fn apply(&mut self, py: Python<'_>, proposal: &Proposal, effective: &[u8]) -> PyResult<()> {
-        let slice = proposal.slice().effects.clone();
-        py.detach(|| self.0.apply_slice(proposal.core(), slice, effective))
+    #[pyo3(signature = (proposal, effective, transitions = None))]
+    fn apply(
+        &mut self,
+        py: Python<'_>,
+        proposal: &Proposal,
+        effective: &[u8],
+        transitions: Option<&[u8]>,
+    ) -> PyResult<()> {
+        let (core, slice) = (proposal.core(), proposal.slice());
+        let transitions = transitions.unwrap_or_default();
+        py.detach(|| self.0.apply_slice(core, slice, effective, transitions))
             .map_err(value_error)
     }
 
@@ -266,59 +278,6 @@ impl Matcher {
 
     fn advance_timers(&mut self, py: Python<'_>, watermark_ms: i64) {
         py.detach(|| self.0.advance_timers(watermark_ms));
-    }
-
-    #[pyo3(signature = (inputs, now_ms, watermark_ms, *, grants = None, max_timers = 1_000, only_events = false, contacts = Vec::new(), starts = Vec::new(), excluded = Vec::new(), clock_skew_ms = 0, keep_failed_ms = 2_592_000_000, requires_opt_in = false))]
-    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
-    fn evaluate_executions(
-        &mut self,
-        py: Python<'_>,
-        inputs: Vec<Bound<'_, PyDict>>,
-        now_ms: i64,
-        watermark_ms: i64,
-        grants: Option<Vec<(String, String, String)>>,
-        max_timers: usize,
-        only_events: bool,
-        contacts: Vec<ContactFacts<'_>>,
-        starts: Vec<StartRow>,
-        excluded: Vec<(String, String, String)>,
-        clock_skew_ms: i64,
-        keep_failed_ms: i64,
-        requires_opt_in: bool,
-    ) -> PyResult<ExecutionProposal> {
-        let facts = facts(contacts, starts, excluded)?;
-        let owned = inputs.iter().map(OwnedInput::read);
-        let owned = owned.collect::<PyResult<Vec<_>>>()?;
-        let options = Options {
-            now: now_ms,
-            watermark: watermark_ms,
-            grants: grants.as_deref().map_or(Grants::All, Grants::Some),
-            max_timers,
-            only_events,
-            facts: &facts,
-            rules: EngineRules {
-                clock_skew: clock_skew_ms,
-                keep_failed: keep_failed_ms,
-                requires_opt_in,
-            },
-        };
-        let proposal = py.detach(|| {
-            let inputs = owned.iter().map(|input| input.input(now_ms));
-            let inputs = inputs.collect::<PyResult<Vec<_>>>()?;
-            Ok::<_, PyErr>(self.0.evaluate_executions(&inputs, options))
-        })?;
-        Ok(ExecutionProposal::new(proposal))
-    }
-
-    fn apply_executions(
-        &mut self,
-        py: Python<'_>,
-        proposal: &ExecutionProposal,
-        effective: &[u8],
-    ) -> PyResult<()> {
-        let slice = proposal.slice();
-        py.detach(|| self.0.apply_executions(proposal.core(), slice, effective))
-            .map_err(value_error)
     }
 
     fn queued_executions(&mut self, tenant_id: &str, limit: usize) -> Vec<Queued> {

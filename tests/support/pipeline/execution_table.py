@@ -1,8 +1,11 @@
 """The rows of executions, as Postgres would have them, and the matcher that proposes changes."""
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import msgpack
 from tests.support.pipeline.dict_store import COPY_HEADER, COPY_TRAILER, copy_row
@@ -14,13 +17,24 @@ from goald import _native
 
 COLUMNS = (
     "contact_id", "workflow_id", "version", "state", "step_id", "visit", "attempt", "retry_count",
-    "hops", "zone", "since_ms", "due_ms", "started_at_ms", "migrates", "used_event", "reason",
+    "hops", "zone", "since_ms", "since_seq", "due_ms", "started_at_ms", "migrates", "used_event",
+    "reason",
 )  # fmt: skip
 STATES = (
     "queued", "ready", "running", "sleeping", "listening", "backing_off", "rate_limited",
     "on_hold", "inactive", "failed",
 )  # fmt: skip
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The events and inputs of one evaluation."""
+
+    buffer: bytes
+    inputs: Sequence[Mapping[str, object]]
+    described: Mapping[str, Sequence[Described | None]] = field(default_factory=dict)
+    """By contact: its description after each event that describes or deletes it; None as before."""
 
 
 class ExecutionShard:
@@ -35,12 +49,29 @@ class ExecutionShard:
         self.used: dict[str, set[str]] = {}
         self.last_started: dict[tuple[str, str], int] = {}
         self.contacts: dict[str, Described] = {}
+        self.enrollments: dict[str, str] = {}
+        """The status of each enrollment, by its id."""
+        self.counted: dict[tuple[str, str], set[str]] = {}
+        """By contact and workflow: the keys of the events that met goals (E11)."""
         self.matcher = _native.Matcher()
         self.reload()
 
     def configure(self, workflow: Workflow) -> None:
         self.workflows[workflow.id] = workflow
         self.matcher.update_plans([self._plans(workflow)])
+        self.matcher.update_workflows([self._goals(workflow)])
+
+    def _goals(self, workflow: Workflow) -> dict[str, object]:
+        """The workflow's goal is the purchase of the product with its name."""
+        goal = {
+            "id": str(UUID(int=1)), "goal_type": "purchase_made", "is_active": True,
+            "criteria": json.dumps({"product_id": workflow.id}), "effective_from": 0,
+            "created_at": 0, "position": 0,
+        }  # fmt: skip
+        return {
+            "tenant_id": self.tenant, "workflow_id": workflow.id, "goal_logic": "any",
+            "is_active": workflow.is_active, "goals": [goal],
+        }  # fmt: skip
 
     def _plans(self, workflow: Workflow) -> dict[str, object]:
         live = {row["version"] for row in self._live() if row["workflow_id"] == workflow.id}
@@ -66,6 +97,7 @@ class ExecutionShard:
         self.matcher = _native.Matcher()
         self.matcher.set_zones(self.zones)
         self.matcher.update_plans([self._plans(each) for each in self.workflows.values()])
+        self.matcher.update_workflows([self._goals(each) for each in self.workflows.values()])
         live = [(id_, row) for id_, row in self.rows.items() if row["reason"] is None]
         enrollments = [
             copy_row(
@@ -85,60 +117,61 @@ class ExecutionShard:
             self.tenant, id_, row["contact_id"], row["workflow_id"], row["version"], row["state"],
             row["step_id"], row["visit"], row["attempt"], row["retry_count"], row["hops"],
             row["zone"], row["since_ms"], due, "\x1f".join(sorted(row["done"])), row["migrates"],
-            row["used_event"],
+            row["used_event"], row["since_seq"],
         ]  # fmt: skip
         fields = [_field(value) for value in values]
         head = struct.pack(">h", len(fields))
         return head + b"".join(struct.pack(">i", len(field)) + field for field in fields)
 
     def evaluate(
-        self,
-        inputs: Sequence[Mapping[str, object]],
-        now: int,
-        grants: set[str] | None,
-        only_events: bool = False,
-    ) -> _native.ExecutionProposal:
+        self, batch: Batch, now: int, grants: set[str] | None, only_events: bool = False
+    ) -> _native.Proposal:
         """Evaluate, with the rows for which the evaluation asks."""
         self.matcher.advance_timers(now)
-        contacts: dict[str, Mapping[str, object]] = {}
-        starts: dict[str, tuple[str, str, bool, int | None]] = {}
-        excluded: set[tuple[str, str, str]] = set()
+        facts = _Facts(self, batch)
         granted = None
         if grants is not None:
             granted = [(self.tenant, self.rows[id_]["contact_id"], id_) for id_ in sorted(grants)]
         for _ in range(50):
-            proposal = self.matcher.evaluate_executions(
-                inputs,
-                now,
-                now,
-                grants=granted,
-                only_events=only_events,
-                contacts=[(self.tenant, contact, each) for contact, each in contacts.items()],
-                starts=list(starts.values()),
-                excluded=sorted(excluded),
+            proposal = self.matcher.evaluate(
+                [batch.buffer],
+                now * 1_000,
+                excluded=sorted(facts.uncounted),
+                executions={
+                    "inputs": batch.inputs,
+                    "watermark_ms": now,
+                    "grants": granted,
+                    "only_events": only_events,
+                    "contacts": list(facts.contacts.values()),
+                    "starts": list(facts.starts.values()),
+                    "excluded": sorted(facts.used),
+                },
             )
-            known = (len(contacts), len(starts), len(excluded))
-            for _, contact in proposal.contact_checks:
-                contacts[contact] = self.contacts.get(contact, Described()).fields()
-            for _, contact, workflow, id_ in proposal.start_checks:
-                last = self.last_started.get((contact, workflow))
-                starts[id_] = (self.tenant, id_, id_ in self.rows, last)
-            ids = proposal.transitions.execution_id
-            for transition, event in proposal.event_checks:
-                if event in self.used.get(ids[transition], ()):
-                    excluded.add((self.tenant, ids[transition], event))
-            if known == (len(contacts), len(starts), len(excluded)):
-                assert not proposal.contact_checks
-                assert not proposal.start_checks
+            if not facts.answer(proposal):
                 return proposal
         raise AssertionError("the evaluation does not end to ask for rows")
 
-    def commit(self, proposal: _native.ExecutionProposal) -> None:
+    def commit(self, proposal: _native.Proposal) -> None:
         """Write the rows of a proposal or a slice, each guarded by its row."""
-        columns = proposal.transitions
+        effects = proposal.effects
+        for id_, status, is_new in zip(
+            effects.enrollment_id, effects.status, effects.is_new, strict=True
+        ):
+            before = self.enrollments.get(id_)
+            if is_new and status != "active" and before is not None:
+                continue  # an end of an enrollment that has ended
+            assert before == (None if is_new else "active")
+            self.enrollments[id_] = status
+        for effect, key, _ in proposal.used_events:
+            runs = effects.contact_id[effect], effects.workflow_id[effect]
+            self.counted.setdefault(runs, set()).add(key)
+        if proposal.executions is not None:
+            self._commit(proposal.executions.transitions, effects)
+
+    def _commit(self, columns: _native.ExecutionTransitions, effects: _native.Effects) -> None:
         values = {name: getattr(columns, name) for name in COLUMNS}
         for at, id_ in enumerate(columns.execution_id):
-            guard, row = columns.guard[at], self.rows.get(id_)
+            guard, row, effect = columns.guard[at], self.rows.get(id_), columns.effect[at]
             if guard is None:
                 assert row is None, "a start of an execution that exists"
                 key = (columns.contact_id[at], columns.workflow_id[at])
@@ -148,13 +181,19 @@ class ExecutionShard:
                 assert row is not None
                 assert row["reason"] is None
                 assert guard == (row["step_id"], row["visit"], row["attempt"], row["state"])
+            # Its enrollment starts and ends with it.
+            changes = guard is None or columns.reason[at] is not None
+            assert (effect is not None) == changes
+            assert effect is None or effects.enrollment_id[effect] == id_
             done = set() if row is None else row["done"]
             self.rows[id_] = {name: values[name][at] for name in COLUMNS}
             self.rows[id_]["done"] = done | set(columns.done_steps[at])
             self.used.setdefault(id_, set()).update(columns.used_events[at])
 
-    def apply(self, proposal: _native.ExecutionProposal) -> None:
-        self.matcher.apply_executions(proposal, b"\1" * len(proposal.transitions))
+    def apply(self, proposal: _native.Proposal) -> None:
+        executions = proposal.executions
+        transitions = 0 if executions is None else len(executions.transitions)
+        self.matcher.apply(proposal, b"\1" * len(proposal.effects), b"\1" * transitions)
 
     def in_memory(self) -> dict[str, str]:
         """The state of each execution in memory."""
@@ -168,3 +207,48 @@ def _field(value: str | int | bool) -> bytes:
     if isinstance(value, bool):
         return bytes([value])
     return struct.pack(">q", value) if isinstance(value, int) else value.encode()
+
+
+class _Facts:
+    """The rows for which the evaluations of a batch have asked."""
+
+    def __init__(self, shard: ExecutionShard, batch: Batch) -> None:
+        self.shard = shard
+        self.batch = batch
+        self.contacts: dict[tuple[str, int], tuple[str, str, int, Mapping[str, object]]] = {}
+        self.starts: dict[str, tuple[str, str, bool, int | None]] = {}
+        self.used: set[tuple[str, str, str]] = set()
+        """Events that have ended waits."""
+        self.uncounted: set[tuple[str, str, str, int]] = set()
+        """Events that do not count for goals."""
+
+    def answer(self, proposal: _native.Proposal) -> bool:
+        """Answer the questions of an evaluation. Returns whether it must be repeated."""
+        known = self._count()
+        shard, tenant = self.shard, self.shard.tenant
+        for _, contact, workflow, id_, key, at, _ in proposal.event_checks:
+            if key in shard.counted.get((contact, workflow), ()):
+                self.uncounted.add((tenant, id_, key, at))
+        executions = proposal.executions
+        if executions is not None:
+            for _, contact, position, *_ in executions.contact_checks:
+                self._describe(contact, position)
+            for _, contact, workflow, id_ in executions.start_checks:
+                last = shard.last_started.get((contact, workflow))
+                self.starts[id_] = (tenant, id_, id_ in shard.rows, last)
+            ids = executions.transitions.execution_id
+            for transition, event in executions.event_checks:
+                if event in shard.used.get(ids[transition], ()):
+                    self.used.add((tenant, ids[transition], event))
+        return known != self._count()
+
+    def _describe(self, contact: str, position: int) -> None:
+        before = self.shard.contacts.get(contact, Described())
+        steps = [before, *self.batch.described.get(contact, ())]
+        described = steps[position] or before
+        row = (self.shard.tenant, contact, position, described.fields())
+        self.contacts[contact, position] = row
+
+    def _count(self) -> int:
+        facts = len(self.contacts) + len(self.starts)
+        return facts + len(self.used) + len(self.uncounted)

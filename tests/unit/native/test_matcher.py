@@ -142,7 +142,7 @@ def test_a_proposal_is_applied_once_and_only_to_unchanged_memory(
     matcher.evict([("acme", "c-1")])
     with pytest.raises(ValueError, match="memory changed"):
         matcher.apply(stale, b"\1")
-    with pytest.raises(ValueError, match="1 effects, got 2"):
+    with pytest.raises(ValueError, match="1 effects or transitions, got 2"):
         matcher.apply(evaluate(matcher, started()), b"\1\1")
     with pytest.raises(ValueError, match="memory changed"):
         _native.Matcher().apply(evaluate(matcher, started()), b"\1")

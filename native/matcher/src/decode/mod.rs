@@ -10,6 +10,7 @@ mod fact;
 mod id;
 mod json;
 mod match_values;
+mod members;
 mod msgpack;
 mod scalars;
 mod tags;
@@ -20,6 +21,7 @@ mod walk;
 use self::value::Reader;
 
 pub use self::match_values::EventValues;
+pub use self::members::Members;
 use crate::event::Event;
 use crate::event::reject::Reject;
 use crate::wire::Encoding;

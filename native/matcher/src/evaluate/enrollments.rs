@@ -336,18 +336,24 @@ impl Evaluation<'_> {
     fn update_of(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
         match self.overlay.on_record(number) {
             Some(effect) => effect,
-            None => self.add_update(number, event, at),
+            None => self.add_update(number, &event.tenant, &event.contact, at.hash),
         }
     }
 
-    pub(super) fn add_update(&mut self, number: u32, event: &Event<'_>, at: Located) -> usize {
+    pub(super) fn add_update(
+        &mut self,
+        number: u32,
+        tenant: &str,
+        contact: &str,
+        hash: u64,
+    ) -> usize {
         let enrollment = self.index.enrollment(number);
         let effect = Effect {
-            tenant_id: (*event.tenant).into(),
+            tenant_id: tenant.into(),
             enrollment_id: self.index.enrollment_id(number).into(),
-            contact_id: (*event.contact).into(),
+            contact_id: contact.into(),
             workflow_id: self.index.workflow_id(enrollment.workflow()).into(),
-            slot: slot_of(&event.tenant, &event.contact),
+            slot: slot_of(tenant, contact),
             record: Some(number),
             after_end: false,
             status: Status::Active,
@@ -365,6 +371,6 @@ impl Evaluation<'_> {
             sources: Vec::new(),
             contenders: Vec::new(),
         };
-        self.overlay.add(at.hash, effect)
+        self.overlay.add(hash, effect)
     }
 }

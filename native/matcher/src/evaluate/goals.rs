@@ -256,7 +256,10 @@ impl<'i> Evaluation<'i> {
             let key = case.recorder.event_key();
             return self.miss(Run::Indexed(number), case.entry, case.event, key);
         }
-        let effect = effect.unwrap_or_else(|| self.add_update(number, case.event, case.at));
+        let effect = effect.unwrap_or_else(|| {
+            let event = case.event;
+            self.add_update(number, &event.tenant, &event.contact, case.at.hash)
+        });
         self.record(effect, outcome, case)
     }
 

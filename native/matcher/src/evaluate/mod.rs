@@ -14,6 +14,7 @@ mod limit;
 mod merges;
 mod missed;
 mod outcome;
+mod own_runs;
 mod record;
 mod stored;
 mod turn;
@@ -41,6 +42,7 @@ use crate::route::routing_key;
 
 pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events, run_events};
+pub use self::own_runs::{OwnRun, OwnStart};
 pub use self::stored::ended::{EndedAnswer, WatchedRun};
 pub use self::stored::known_contacts::{KnownState, OldTags};
 pub use self::stored::origins::Origin;
@@ -49,7 +51,7 @@ pub use self::turn::EvaluateOptions;
 
 /// The event types that goald reads, in the order of the counters. The first five are in the
 /// order of `GoalType`.
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 18] = [
     "contact.tag.added",
     "payment.completed",
     "appointment.booked",
@@ -64,6 +66,10 @@ const TYPES: [&str; 14] = [
     "contact.updated",
     "contact.tag.removed",
     "contact.merged",
+    "workflow.action.finished",
+    "workflow.execution.requested",
+    "workflow.execution.cancel_requested",
+    "workflow.execution.retry_requested",
 ];
 const STARTED: usize = 5;
 const ENDED: usize = 6;
@@ -234,12 +240,17 @@ impl<'i> Evaluation<'i> {
 
     /// Evaluates the next event of the batch; `probe` is the result of `probe` for it. Defers it
     /// if its tenant's events wait, or if only a part of its effects fits in this turn: evaluated
-    /// again after the commit, it has the others.
+    /// again after the commit, it has the others. Returns whether all its effects are proposed.
     #[inline]
-    pub fn apply_event(&mut self, entry: EntryRef<'_>, event: &Event<'_>, probe: Option<Probe>) {
+    pub fn apply_event(
+        &mut self,
+        entry: EntryRef<'_>,
+        event: &Event<'_>,
+        probe: Option<Probe>,
+    ) -> bool {
         if self.turn.defers_any() && self.turn.defers(&event.tenant) {
             self.turn.defer(&event.tenant, entry);
-            return;
+            return false;
         }
         self.turn.start(entry.entry.event.len());
         let is_complete = self.evaluate(entry, event, probe);
@@ -249,6 +260,15 @@ impl<'i> Evaluation<'i> {
         } else {
             self.turn.defer(&event.tenant, entry);
         }
+        is_complete
+    }
+
+    /// Dead-letters an event that was evaluated, because executions cannot read it.
+    #[cold]
+    pub fn refuse(&mut self, entry: EntryRef<'_>, event: &Event<'_>, reason: String) {
+        self.turn.start(0);
+        self.dead_letter(entry, reason);
+        self.turn.end(&event.tenant);
     }
 
     /// Whether all effects of the event are proposed.

@@ -1,11 +1,11 @@
 //! The path of an execution through the steps of its plan.
 
 use super::case::Case;
-use super::input::CancelReason;
-use super::proposal::End;
+use super::input::Received;
 use super::run::Arrival;
 use crate::index::{State, Steps};
 use crate::plan::{Plan, StepKind};
+use crate::proposal::{CancelReason, End};
 
 impl Case<'_> {
     /// Continues a run at a position of its plan, up to the next action, wait or end.
@@ -24,17 +24,18 @@ impl Case<'_> {
             now.retries = 0;
             now.due = None;
             now.zone = crate::plan::UTC;
+            now.since_seq = 0;
             let Some(step) = plan.step(position) else {
-                return self.complete(run, End::Finished, arrival.at);
+                return self.complete(run, End::Finished, arrival.at.ms);
             };
             if now.done.contains(position) {
-                self.log_step(run, "skipped_already_done", arrival.at);
+                self.log_step(run, "skipped_already_done", arrival.at.ms);
                 position = plan.following(position);
                 continue;
             }
             position = match &step.kind {
                 StepKind::Act(act) if arrival.is_expired => {
-                    self.log_step(run, "skipped_expired", arrival.at);
+                    self.log_step(run, "skipped_expired", arrival.at.ms);
                     arrival = Arrival::at(arrival.at);
                     self.finish_step(run);
                     act.next
@@ -63,7 +64,7 @@ impl Case<'_> {
                         .map(|name| format!(" (no attribute {name})"));
                     let message = format!("{}{}", verdict.holds, missing.unwrap_or_default());
                     let message = format!("condition_evaluated: {message}");
-                    self.log_with(run, "condition_evaluated", arrival.at, &message);
+                    self.log_with(run, "condition_evaluated", arrival.at.ms, &message);
                     self.finish_step(run);
                     if verdict.holds { *then } else { *otherwise }
                 }
@@ -72,26 +73,29 @@ impl Case<'_> {
                 | StepKind::WaitForEvent { .. } => return self.start_wait(run, arrival.at),
                 StepKind::Exit => {
                     self.finish_step(run);
-                    return self.complete(run, End::Finished, arrival.at);
+                    return self.complete(run, End::Finished, arrival.at.ms);
                 }
             };
         }
     }
 
     /// Begins the wait at which a run is.
-    fn start_wait(&mut self, run: usize, at: i64) {
+    fn start_wait(&mut self, run: usize, at: Received) {
         let plan = &self.registry().plan(self.runs[run].now.plan).plan;
         let Some(zone) = self.zone_of_wait(plan, self.runs[run].now.step) else {
             return;
         };
         let now = &mut self.runs[run].now;
-        now.since = at;
+        now.since = at.ms;
         now.zone = zone;
         let (state, due) = self.end_of_wait(plan, run);
         let now = &mut self.runs[run].now;
         now.state = state;
         now.due = due;
-        self.log_step(run, "wait_started", at);
+        if state == State::Listening {
+            now.since_seq = at.seq;
+        }
+        self.log_step(run, "wait_started", at.ms);
     }
 
     /// The zone of a wait for a wall time; UTC for other waits. `None` if the contact's is needed
@@ -159,7 +163,7 @@ impl Case<'_> {
 
     /// Ends a run because its steps are done or its goals are met.
     pub(super) fn complete(&mut self, run: usize, end: End, at: i64) {
-        self.runs[run].end = Some(end);
+        self.runs[run].end = Some((end, at));
         if end == End::GoalAchieved {
             self.log_step(run, "goal_achieved", at);
         }
@@ -167,7 +171,7 @@ impl Case<'_> {
     }
 
     pub(super) fn cancel(&mut self, run: usize, reason: CancelReason, user: Option<&str>, at: i64) {
-        self.runs[run].end = Some(End::Cancelled(reason));
+        self.runs[run].end = Some((End::Cancelled(reason), at));
         let row = self.log_with(run, "execution_cancelled", at, reason.name());
         row.user = user.map(Into::into);
     }

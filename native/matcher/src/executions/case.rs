@@ -1,67 +1,91 @@
 //! The evaluation of one contact.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
-use super::input::{CancelReason, Options};
-use super::proposal::{ExecutionProposal, LogRow, Notification, Subject};
+use super::events::Observed;
+use super::input::{Options, Received};
+use super::messages::Report;
 use super::registry::Registry;
 use super::run::Run;
 use crate::index::Index;
 use crate::plan::Contact;
+use crate::proposal::{
+    Answer, CancelReason, ContactCheck, Delay, End, EntryRef, LogRow, Notification, Request,
+    StartCheck, Subject,
+};
 
 /// All that an evaluation reads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'c> {
+pub(crate) struct Context<'c> {
     pub index: &'c Index,
     pub registry: &'c Registry,
     pub options: Options<'c>,
+    /// Added to event times when they are compared with starts (E3). Milliseconds.
+    pub clock_skew: i64,
     /// The granted executions of all tenants (tenant, execution); `None`: all.
     pub granted: Option<&'c HashSet<(&'c str, &'c str)>>,
 }
 
-pub(super) struct Case<'c> {
-    pub context: Context<'c>,
-    pub out: &'c mut ExecutionProposal,
-    pub tenant: &'c str,
-    pub contact: &'c str,
+/// How many contact events and deletions precede a question: of the contact, and in the proposal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub position: u32,
+    pub contact_events: usize,
+    pub deletions: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Case<'c> {
+    pub(super) context: Context<'c>,
+    pub(crate) tenant: Box<str>,
+    pub(crate) contact: Box<str>,
     /// The number of the contact, if it has enrollments.
-    pub number: Option<u32>,
-    pub runs: Vec<Run>,
-    /// The contact, after the events so far.
-    pub described: Option<&'c Contact>,
+    pub(super) number: Option<u32>,
+    pub(super) runs: Vec<Run>,
+    /// The contact by its place.
+    known: Option<&'c BTreeMap<u32, Contact>>,
+    /// The place of the current event.
+    pub(crate) place: Place,
+    /// The events that may end waits, in order.
+    pub(super) observed: Vec<Observed<'c>>,
+    pub(super) reports: Vec<(EntryRef<'c>, Report)>,
     /// The last start in each workflow in this evaluation.
-    pub last_starts: Vec<(u32, i64)>,
-    pub notifications: Vec<Notification>,
+    pub(super) last_starts: Vec<(u32, i64)>,
+    pub(super) notifications: Vec<Notification>,
+    pub(super) answers: Vec<(Request, Answer)>,
+    pub(super) delays: Vec<Delay>,
+    pub(super) contact_checks: Vec<ContactCheck>,
+    pub(super) start_checks: Vec<StartCheck>,
     /// The rows of the log, with the run to which they belong.
     logs: Vec<(Option<usize>, LogRow)>,
 }
 
 impl<'c> Case<'c> {
-    pub fn new(
-        context: Context<'c>,
-        out: &'c mut ExecutionProposal,
-        tenant: &'c str,
-        contact: &'c str,
-    ) -> Case<'c> {
-        let number = context.index.contact(tenant, contact);
+    pub(super) fn new(context: Context<'c>, tenant: &str, contact: &str) -> Case<'c> {
         let contacts = &context.options.facts.contacts;
-        let described = if contacts.is_empty() {
+        let known = if contacts.is_empty() {
             None
         } else {
             contacts.get(&(tenant.to_owned(), contact.to_owned()))
         };
         let mut case = Case {
             context,
-            out,
-            tenant,
-            contact,
-            number,
+            tenant: tenant.into(),
+            contact: contact.into(),
+            number: context.index.contact(tenant, contact),
             runs: Vec::new(),
-            described,
+            known,
+            place: Place::default(),
+            observed: Vec::new(),
+            reports: Vec::new(),
             last_starts: Vec::new(),
             notifications: Vec::new(),
+            answers: Vec::new(),
+            delays: Vec::new(),
+            contact_checks: Vec::new(),
+            start_checks: Vec::new(),
             logs: Vec::new(),
         };
         case.load();
@@ -79,6 +103,8 @@ impl<'c> Case<'c> {
             self.runs.push(Run {
                 enrollment: Some(enrollment),
                 id: None,
+                begun: None,
+                effect: None,
                 workflow: registry.plan(execution.plan).workflow,
                 before: Some(execution),
                 now: execution,
@@ -99,24 +125,81 @@ impl<'c> Case<'c> {
         }
     }
 
-    pub fn registry(&self) -> &'c Registry {
+    /// The number of executions.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(crate) fn is_live(&self, run: usize) -> bool {
+        self.runs[run].is_live()
+    }
+
+    /// The enrollment of an execution: in the index, or the effect that starts it.
+    pub(crate) fn enrollment(&self, run: usize) -> (Option<u32>, Option<usize>) {
+        (self.runs[run].enrollment, self.runs[run].effect)
+    }
+
+    pub(crate) fn set_effect(&mut self, run: usize, effect: usize) {
+        self.runs[run].effect = Some(effect);
+    }
+
+    /// The workflow, the id and the start of an execution that has no enrollment yet.
+    pub(crate) fn started(&self, run: usize) -> Option<(Box<str>, Box<str>, i64)> {
+        let started = &self.runs[run];
+        let is_new = started.enrollment.is_none() && started.effect.is_none();
+        is_new.then(|| {
+            let workflow = &self.registry().get(started.workflow).id;
+            (workflow.clone(), self.id_of(run), started.started_at)
+        })
+    }
+
+    /// How and when an execution has ended.
+    pub(crate) fn ended(&self, run: usize) -> Option<(End, i64)> {
+        self.runs[run].end
+    }
+
+    /// Ends an execution whose enrollment an entry has ended. `reason`: of a cancellation; `None` if
+    /// the goals are met.
+    pub(crate) fn end_with(
+        &mut self,
+        run: usize,
+        reason: Option<CancelReason>,
+        effect: Option<usize>,
+        entry: EntryRef<'_>,
+    ) {
+        self.runs[run].effect = effect;
+        let at = Received::of(entry).ms;
+        match reason {
+            Some(reason) => self.cancel(run, reason, None, at),
+            None => self.complete(run, End::GoalAchieved, at),
+        }
+    }
+
+    pub(super) fn registry(&self) -> &'c Registry {
         self.context.registry
     }
 
-    /// The state of the contact. `None` if it is not known, and must be read.
-    pub fn contact_state(&mut self) -> Option<&'c Contact> {
-        if self.described.is_none() {
-            let key = (self.tenant.into(), self.contact.into());
-            // The checks of a contact follow each other.
-            if self.out.contact_checks.last() != Some(&key) {
-                self.out.contact_checks.push(key);
+    /// The contact after the events so far. `None` if it is not known, and must be read.
+    pub(super) fn contact_state(&mut self) -> Option<&'c Contact> {
+        let place = self.place;
+        let found = self.known.and_then(|known| known.get(&place.position));
+        if found.is_none() {
+            let check = ContactCheck {
+                tenant: self.tenant.clone(),
+                contact: self.contact.clone(),
+                position: place.position,
+                contact_events: place.contact_events,
+                deletions: place.deletions,
+            };
+            if !self.contact_checks.contains(&check) {
+                self.contact_checks.push(check);
             }
         }
-        self.described
+        found
     }
 
     /// The live run with this id.
-    pub fn find(&self, execution: &str) -> Option<usize> {
+    pub(super) fn find(&self, execution: &str) -> Option<usize> {
         let index = self.context.index;
         let enrollment = self
             .number
@@ -130,29 +213,28 @@ impl<'c> Case<'c> {
             .position(|run| run.is_live() && is_same(run))
     }
 
-    pub fn id_of(&self, run: usize) -> Box<str> {
+    pub(super) fn id_of(&self, run: usize) -> Box<str> {
         run_id(self.context.index, &self.runs[run])
     }
 
     /// Whether an event, identified by its key, started a run.
-    pub fn is_started_by(&self, run: usize, source: &str, id: &str) -> bool {
+    pub(super) fn is_started_by(&self, run: usize, source: &str, id: &str) -> bool {
         let workflow = &self.registry().get(self.runs[run].workflow).id;
-        let derived = super::ids::by_event(self.tenant, workflow, self.contact, source, id);
+        let derived = super::ids::by_event(&self.tenant, workflow, &self.contact, source, id);
         *self.id_of(run) == *derived.to_string()
     }
 
     /// Ends all live runs.
-    pub fn cancel_all(&mut self, reason: CancelReason, at: i64, started_until: Option<i64>) {
+    pub(super) fn cancel_all(&mut self, reason: CancelReason, at: i64) {
         for run in 0..self.runs.len() {
-            let is_old = started_until.is_none_or(|until| self.runs[run].started_at <= until);
-            if self.runs[run].is_live() && is_old {
+            if self.runs[run].is_live() {
                 self.cancel(run, reason, None, at);
             }
         }
     }
 
     /// Adds a row to the log of a run, with its step and attempt.
-    pub fn log_step(&mut self, run: usize, event: &'static str, at: i64) -> &mut LogRow {
+    pub(super) fn log_step(&mut self, run: usize, event: &'static str, at: i64) -> &mut LogRow {
         let now = &self.runs[run].now;
         let plan = &self.registry().plan(now.plan).plan;
         let step = plan
@@ -173,7 +255,7 @@ impl<'c> Case<'c> {
         )
     }
 
-    pub fn log_with(
+    pub(super) fn log_with(
         &mut self,
         run: usize,
         event: &'static str,
@@ -186,7 +268,7 @@ impl<'c> Case<'c> {
     }
 
     /// Adds a row about something that changes no execution.
-    pub fn log_other(
+    pub(super) fn log_other(
         &mut self,
         event: &'static str,
         at: i64,
@@ -194,8 +276,8 @@ impl<'c> Case<'c> {
         execution: Option<&str>,
     ) -> &mut LogRow {
         let subject = Subject::Other {
-            tenant: self.tenant.into(),
-            contact: self.contact.into(),
+            tenant: self.tenant.clone(),
+            contact: self.contact.clone(),
             workflow: workflow.map(Into::into),
             execution: execution.map(Into::into),
         };
@@ -221,20 +303,25 @@ impl<'c> Case<'c> {
     }
 
     /// Moves the rows of the log to the proposal. `transitions`: by run.
-    pub fn publish_logs(&mut self, transitions: &[Option<usize>]) {
+    pub(super) fn publish_logs(&mut self, transitions: &[Option<usize>], out: &mut Vec<LogRow>) {
         for (run, mut row) in std::mem::take(&mut self.logs) {
             if let Some(transition) = run.and_then(|run| transitions[run]) {
                 row.subject = Subject::Transition(transition);
             }
-            self.out.logs.push(row);
+            out.push(row);
         }
     }
 
     /// Whether Postgres knows that the event has ended a wait of the run, or this evaluation does.
-    pub fn is_used(&self, run: usize, event: Uuid) -> bool {
+    pub(super) fn is_used(&self, run: usize, event: Uuid) -> bool {
         let excluded = &self.context.options.facts.excluded;
-        let known =
-            || excluded.contains(&(self.tenant.to_owned(), self.id_of(run).into_string(), event));
+        let known = || {
+            excluded.contains(&(
+                self.tenant.to_string(),
+                self.id_of(run).into_string(),
+                event,
+            ))
+        };
         self.runs[run].used_events.contains(&event) || (!excluded.is_empty() && known())
     }
 }

@@ -2,125 +2,214 @@
 
 use uuid::Uuid;
 
-use super::case::Case;
-use super::input::{CancelReason, Happened, Input, InputKind};
-use super::proposal::{Answer, End};
+use super::case::{Case, Place};
+use super::input::{Input, InputKind, Received};
+use super::messages::{Message, is_message};
 use super::run::Arrival;
-use crate::event::Fact;
+use crate::config::GoalType;
+use crate::decode::Members;
+use crate::event::{Event, Fact, Text};
 use crate::ids::derived::event_key;
 use crate::index::State;
 use crate::plan::StepKind;
+use crate::proposal::{Answer, CancelReason, EntryRef, Request};
+
+/// The source of the changes that actions make.
+const ACTIONS: &str = "goald/actions";
+
+/// An event that may start executions and end waits.
+#[derive(Debug)]
+pub(super) struct Observed<'c> {
+    pub entry: EntryRef<'c>,
+    pub event: Event<'c>,
+    pub at: Received,
+    /// Of a change that an action made (X14).
+    pub hops: u8,
+    /// The attributes that the event gives.
+    pub changed: Vec<Text<'c>>,
+    /// The place after the event.
+    place: Place,
+}
 
 impl<'c> Case<'c> {
-    pub(super) fn apply_event(&mut self, number: usize, input: &'c Input<'c>) {
-        let at = input.at;
-        match &input.kind {
-            InputKind::Event(happened) => self.happen(happened, at),
-            InputKind::Trigger(trigger) => {
-                let answer = self.request(*trigger, at);
-                self.out
-                    .answers
-                    .extend(answer.map(|answer| (number, answer)));
+    /// Applies the next event of the contact. Returns whether it is one for executions only. Fails
+    /// if such an event is not valid.
+    pub(crate) fn apply_event(
+        &mut self,
+        entry: EntryRef<'c>,
+        event: &Event<'c>,
+    ) -> Result<bool, String> {
+        let at = Received::of(entry);
+        match &event.fact {
+            Fact::Other if is_message(event) => {
+                let message = Message::read(event)?;
+                self.apply_message(entry, event, message, at);
+                return Ok(true);
             }
-            InputKind::GoalAchieved { execution } => {
-                if let Some(run) = self.find(execution) {
-                    self.complete(run, End::GoalAchieved, at);
-                }
-            }
-            InputKind::Cancel {
-                execution,
-                reason,
-                user,
-            } => {
-                let found = self.find(execution);
-                if let Some(run) = found {
-                    self.cancel(run, *reason, *user, at);
-                }
-                let answer = found.map_or(Answer::NotFound, |_| Answer::Accepted);
-                self.out.answers.push((number, answer));
-            }
-            InputKind::Retry { execution, user } => {
-                let answer = self.retry_manually(execution, *user, at);
-                self.out
-                    .answers
-                    .extend(answer.map(|answer| (number, answer)));
-            }
-            InputKind::Migrate { execution } => {
-                let found = self.find(execution);
-                if let Some(run) = found {
-                    self.request_migration(run);
-                }
-                let answer = found.map_or(Answer::NotFound, |_| Answer::Accepted);
-                self.out.answers.push((number, answer));
-            }
-            InputKind::Resume { execution } => {
-                if let Some(run) = self.find(execution) {
-                    let now = &mut self.runs[run].now;
-                    if now.state == State::OnHold {
-                        now.state = State::Queued;
+            Fact::ContactUpdated => {
+                let data = Members::of(event.data);
+                let is_live = self.runs.iter().any(|run| run.is_live());
+                if data.has("opted_in") && is_live {
+                    let contact = self.contact_state();
+                    if contact.is_some_and(|contact| contact.opted_in == Some(false)) {
+                        self.cancel_all(CancelReason::ContactOptedOut, at.ms);
                     }
                 }
+                self.observe(entry, event, data.names_of("attributes").to_vec());
             }
-            InputKind::Result(_) | InputKind::Gate(_) => {}
+            fact if GoalType::of(fact).is_some() => self.observe(entry, event, Vec::new()),
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn apply_message(
+        &mut self,
+        entry: EntryRef<'c>,
+        event: &Event<'c>,
+        message: Message,
+        at: Received,
+    ) {
+        let answer = match message {
+            Message::Result(report) => {
+                self.reports.push((entry, report));
+                return;
+            }
+            Message::Start { workflow, key } => self.request(&workflow, &key, at),
+            Message::Retry { execution, user } => {
+                self.retry_manually(&execution, user.as_deref(), at.ms)
+            }
+            Message::Cancel { execution, user } => {
+                let found = self.find(&execution);
+                if let Some(run) = found {
+                    self.cancel(run, CancelReason::User, user.as_deref(), at.ms);
+                }
+                Some(found.map_or(Answer::NotFound, |_| Answer::Accepted))
+            }
+        };
+        if let Some(answer) = answer {
+            let request = Request::Event((*event.id).into());
+            self.answers.push((request, answer));
         }
     }
 
-    /// An event ends executions or waits, then starts executions. An event that describes the
-    /// contact is seen by all that follows.
-    fn happen(&mut self, happened: &'c Happened<'c>, at: i64) {
-        let event = &happened.event;
-        if let Some(contact) = &happened.contact {
-            self.described = Some(contact);
-            if contact.opted_in == Some(false) {
-                self.cancel_all(CancelReason::ContactOptedOut, at, None);
+    /// Applies an input with this number.
+    pub(crate) fn apply_input(&mut self, number: usize, input: &Input<'_>) {
+        let (execution, is_asked) = match input.kind {
+            InputKind::Cancel { execution, .. } | InputKind::Migrate { execution } => {
+                (execution, true)
             }
+            InputKind::Resume { execution } => (execution, false),
+            InputKind::Gate(_) => return,
+        };
+        let found = self.find(execution);
+        if is_asked {
+            let answer = found.map_or(Answer::NotFound, |_| Answer::Accepted);
+            self.answers.push((Request::Input(number), answer));
         }
-        if event.fact == Fact::ContactDeleted {
-            let until = event.time_us.div_euclid(1_000);
-            self.cancel_all(CancelReason::ContactDeleted, at, Some(until));
+        let Some(run) = found else {
             return;
-        }
-        let existing = self.runs.len();
-        for run in 0..existing {
-            if self.runs[run].now.state == State::Listening && self.runs[run].is_live() {
-                self.end_listening(run, happened, at);
+        };
+        match input.kind {
+            InputKind::Cancel { reason, .. } => self.cancel(run, reason, None, input.at),
+            InputKind::Migrate { .. } => self.request_migration(run),
+            InputKind::Resume { .. } | InputKind::Gate(_) => {
+                let now = &mut self.runs[run].now;
+                if now.state == State::OnHold {
+                    now.state = State::Queued;
+                }
             }
         }
-        self.start_by_event(happened, at);
     }
 
-    /// Ends the wait of a run if the event matches its pattern.
-    fn end_listening(&mut self, run: usize, happened: &'c Happened<'c>, at: i64) {
-        let (event, now) = (&happened.event, self.runs[run].now);
+    /// An event ends waits, then starts executions.
+    fn observe(&mut self, entry: EntryRef<'c>, event: &Event<'c>, changed: Vec<Text<'c>>) {
+        let hops = if *event.source == *ACTIONS {
+            let hops = Members::of_event(entry.entry.event).integer("hops");
+            hops.unwrap_or(0).clamp(0, i64::from(u8::MAX)) as u8
+        } else {
+            0
+        };
+        let observed = Observed {
+            entry,
+            event: event.clone(),
+            at: Received::of(entry),
+            hops,
+            changed,
+            place: self.place,
+        };
+        for run in 0..self.runs.len() {
+            self.end_listening(run, &observed);
+        }
+        self.start_by_event(&observed);
+        self.observed.push(observed);
+    }
+
+    /// Repeats the events of the contact for waits that began before them, but after the first phase.
+    /// Returns whether any ended a wait.
+    pub(super) fn replay(&mut self) -> bool {
+        let is_listening = |run: &super::run::Run| {
+            run.is_live() && run.now.state == State::Listening && run.is_changed()
+        };
+        if !self.runs.iter().any(is_listening) {
+            return false;
+        }
+        let last = self.place;
+        let mut has_ended = false;
+        for observed in std::mem::take(&mut self.observed) {
+            self.place = observed.place;
+            for run in 0..self.runs.len() {
+                if is_listening(&self.runs[run]) {
+                    has_ended |= self.end_listening(run, &observed);
+                }
+            }
+            self.observed.push(observed);
+        }
+        self.place = last;
+        has_ended
+    }
+
+    /// Ends the wait of a run if the event matches its pattern. Returns whether it did.
+    fn end_listening(&mut self, run: usize, observed: &Observed<'c>) -> bool {
+        let Observed { event, at, .. } = observed;
+        let now = self.runs[run].now;
+        if now.state != State::Listening || !self.runs[run].is_live() {
+            return false;
+        }
         let plan = &self.registry().plan(now.plan).plan;
         let Some(StepKind::WaitForEvent { then, pattern, .. }) =
             plan.step(now.step).map(|step| &step.kind)
         else {
-            return;
+            return false;
         };
-        let time = event.time_us.div_euclid(1_000) + self.context.options.rules.clock_skew;
+        let began = Received {
+            ms: now.since,
+            seq: now.since_seq,
+        };
+        let time = event.time_us.div_euclid(1_000) + self.context.clock_skew;
         // Received after the wait began, and not from before the execution (E3).
-        if at <= now.since
+        if *at <= began
             || time < self.runs[run].started_at
-            || !pattern.selects(&event.fact, &happened.changed)
+            || !pattern.selects(&event.fact, &observed.changed)
         {
-            return;
+            return false;
         }
         if pattern.needs_contact() {
             match self.contact_state() {
                 Some(contact) if pattern.holds(contact) => {}
-                _ => return,
+                _ => return false,
             }
         }
         let key: Uuid = event_key(&event.source, &event.id);
         if self.is_started_by(run, &event.source, &event.id) || self.is_used(run, key) {
-            return;
+            return false;
         }
         self.runs[run].used_events.push(key);
         self.runs[run].now.used_event = true;
-        self.log_with(run, "wait_ended", at, "event");
+        self.log_with(run, "wait_ended", at.ms, "event");
         self.finish_step(run);
-        self.enter(run, *then, Arrival::at(at));
+        self.enter(run, *then, Arrival::at(*at));
+        true
     }
 
     /// Begins a new visit of the failed step.
@@ -182,18 +271,25 @@ impl<'c> Case<'c> {
                 };
                 self.runs[run].now.zone = zone;
                 let (state, due) = self.end_of_wait(plan, run);
-                self.runs[run].now.state = state;
-                self.runs[run].now.due = due;
+                let now = &mut self.runs[run].now;
+                now.state = state;
+                now.due = due;
+                if state != State::Listening {
+                    now.since_seq = 0;
+                }
             }
+            // It has not entered its first step, or enters its step when it is released.
+            State::Queued | State::Ready | State::Inactive
+                if position < plan.end() && plan.act(position).is_none() => {}
             // The same action is due since the same time.
             _ if stays && !is_wait && plan.act(position).is_some() => {
                 if matches!(now.state, State::Sleeping | State::Listening) {
-                    let at = self.context.options.now;
+                    let at = self.watermark();
                     self.enter(run, position, Arrival::at(at));
                 }
             }
             _ => {
-                let at = self.context.options.now;
+                let at = self.watermark();
                 self.enter(run, position, Arrival::at(at));
             }
         }

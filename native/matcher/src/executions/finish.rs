@@ -1,23 +1,23 @@
 //! The transitions of a contact, from its runs.
 
 use super::case::Case;
-use super::proposal::{Guard, Transition};
 use crate::index::State;
+use crate::proposal::{ExecutionRows, Guard, Transition};
 use crate::route::slot_of;
 
 impl Case<'_> {
     /// Adds the changed runs to the proposal, those of the first phase first (X1), and the rows of
     /// the log.
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self, out: &mut ExecutionRows) {
         let mut order: Vec<usize> = (0..self.runs.len())
             .filter(|&run| self.runs[run].is_changed())
             .collect();
         order.sort_by_key(|&run| self.runs[run].is_in_later_phase);
         let mut transitions = vec![None; self.runs.len()];
         for run in order {
-            transitions[run] = Some(self.out.transitions.len());
+            transitions[run] = Some(out.transitions.len());
             let transition = self.transition(run);
-            self.out.transitions.push(transition);
+            out.transitions.push(transition);
         }
         for (run, transition) in transitions.iter().enumerate() {
             let Some(transition) = transition else {
@@ -30,16 +30,20 @@ impl Case<'_> {
             {
                 let used = self.runs[run].used_events.iter();
                 let checks = used.map(|event| (*transition, *event));
-                self.out.event_checks.extend(checks);
+                out.event_checks.extend(checks);
             }
         }
         for mut notification in std::mem::take(&mut self.notifications) {
             if let Some(transition) = transitions[notification.transition] {
                 notification.transition = transition;
-                self.out.notifications.push(notification);
+                out.notifications.push(notification);
             }
         }
-        self.publish_logs(&transitions);
+        self.publish_logs(&transitions, &mut out.logs);
+        out.answers.append(&mut self.answers);
+        out.delays.append(&mut self.delays);
+        out.contact_checks.append(&mut self.contact_checks);
+        out.start_checks.append(&mut self.start_checks);
     }
 
     fn transition(&mut self, number: usize) -> Transition {
@@ -71,11 +75,12 @@ impl Case<'_> {
             .map_or(0, |step| step.longest);
         let act = published.plan.act(run.now.step);
         Transition {
-            tenant: self.tenant.into(),
-            contact: self.contact.into(),
-            slot: slot_of(self.tenant, self.contact),
+            tenant: self.tenant.clone(),
+            contact: self.contact.clone(),
+            slot: slot_of(&self.tenant, &self.contact),
             workflow: workflow.id.clone(),
             execution,
+            effect: run.effect,
             version: published.version,
             guard,
             after: run.now,
@@ -87,7 +92,7 @@ impl Case<'_> {
             done: std::mem::take(&mut run.done),
             other_done: std::mem::take(&mut run.other_done),
             started_at: run.started_at,
-            end: run.end,
+            end: run.end.map(|(end, _)| end),
             job: run.job.take(),
             closes_gate: was_running && !is_same_job && !run.has_result,
             permit: (had_permit, run.end.is_none() && run.now.state.has_permit()),

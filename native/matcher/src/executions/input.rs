@@ -1,13 +1,31 @@
-//! The inputs of an evaluation.
+//! The inputs of an evaluation, next to the events of its buffers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use crate::event::Event;
 use crate::plan::Contact;
+use crate::proposal::{CancelReason, EntryRef};
 
-/// Something that happened to a contact. `at`: when Redis received it, in milliseconds.
+/// When Redis received something: its entry id, in order. Ids of one millisecond differ by their
+/// sequence, up to 65,535.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Received {
+    /// Milliseconds since the epoch.
+    pub ms: i64,
+    pub seq: u16,
+}
+
+impl Received {
+    pub fn of(entry: EntryRef<'_>) -> Received {
+        Received {
+            ms: entry.entry.ms.try_into().unwrap_or(i64::MAX),
+            seq: entry.entry.seq.try_into().unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// Something about an execution that is on no stream, in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
     pub tenant: &'a str,
@@ -18,22 +36,9 @@ pub struct Input<'a> {
 
 #[derive(Debug, Clone)]
 pub enum InputKind<'a> {
-    Event(Box<Happened<'a>>),
-    /// A request to start an execution.
-    Trigger(Trigger<'a>),
-    /// The goals of the workflow are met.
-    GoalAchieved {
-        execution: &'a str,
-    },
     Cancel {
         execution: &'a str,
         reason: CancelReason,
-        user: Option<&'a str>,
-    },
-    /// A request to repeat the failed step.
-    Retry {
-        execution: &'a str,
-        user: Option<&'a str>,
     },
     /// Moves the execution to the current version of its workflow (X10).
     Migrate {
@@ -43,68 +48,7 @@ pub enum InputKind<'a> {
     Resume {
         execution: &'a str,
     },
-    Result(ActionResult<'a>),
     Gate(GateAnswer<'a>),
-}
-
-/// An event of the contact's stream that is not a result.
-#[derive(Debug, Clone)]
-pub struct Happened<'a> {
-    pub event: Event<'a>,
-    /// Of a change that an action made (X14).
-    pub hops: u8,
-    /// The contact after the event, if the event changes it.
-    pub contact: Option<Contact>,
-    /// The attributes that the event gives.
-    pub changed: Vec<Box<str>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Trigger<'a> {
-    pub workflow: &'a str,
-    /// The `Idempotency-Key`; a random one if the caller does not repeat.
-    pub key: &'a str,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelReason {
-    User,
-    ContactDeleted,
-    ContactOptedOut,
-    ContactMerged,
-    WorkflowDeleted,
-    Superseded,
-    FailedExpired,
-}
-
-impl CancelReason {
-    pub const ALL: [CancelReason; 7] = [
-        CancelReason::User,
-        CancelReason::ContactDeleted,
-        CancelReason::ContactOptedOut,
-        CancelReason::ContactMerged,
-        CancelReason::WorkflowDeleted,
-        CancelReason::Superseded,
-        CancelReason::FailedExpired,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            CancelReason::User => "user",
-            CancelReason::ContactDeleted => "contact_deleted",
-            CancelReason::ContactOptedOut => "contact_opted_out",
-            CancelReason::ContactMerged => "contact_merged",
-            CancelReason::WorkflowDeleted => "workflow_deleted",
-            CancelReason::Superseded => "superseded",
-            CancelReason::FailedExpired => "failed_expired",
-        }
-    }
-
-    pub fn of(name: &str) -> Option<CancelReason> {
-        CancelReason::ALL
-            .into_iter()
-            .find(|each| each.name() == name)
-    }
 }
 
 /// One attempt of a step of an execution.
@@ -189,8 +133,9 @@ pub struct StartFacts {
 /// Rows of Postgres that an evaluation needs, from before its inputs.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// By (tenant, contact).
-    pub contacts: HashMap<(String, String), Contact>,
+    /// By (tenant, contact): the contact after this many of its contact events and deletions in the
+    /// batch.
+    pub contacts: HashMap<(String, String), BTreeMap<u32, Contact>>,
     /// By (tenant, execution).
     pub starts: HashMap<(String, String), StartFacts>,
     /// Events that have ended a wait of an execution before: (tenant, execution, event key).
@@ -199,6 +144,7 @@ pub struct Facts {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
+    pub inputs: &'a [Input<'a>],
     /// Milliseconds since the epoch.
     pub now: i64,
     /// Timers that are not later fire (X6).
@@ -206,7 +152,8 @@ pub struct Options<'a> {
     pub grants: Grants<'a>,
     /// The most timers of one evaluation.
     pub max_timers: usize,
-    /// Evaluate events only. Results, timers and jobs follow in another evaluation (X1).
+    /// Evaluate events only. Results are deferred, and timers and jobs follow in another evaluation
+    /// (X1).
     pub only_events: bool,
     pub facts: &'a Facts,
     pub rules: EngineRules,
@@ -214,8 +161,6 @@ pub struct Options<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineRules {
-    /// Added to event times when they are compared with starts (E3). Milliseconds.
-    pub clock_skew: i64,
     /// How long a failed execution can be retried. Milliseconds.
     pub keep_failed: i64,
     pub requires_opt_in: bool,
@@ -224,7 +169,6 @@ pub struct EngineRules {
 impl Default for EngineRules {
     fn default() -> EngineRules {
         EngineRules {
-            clock_skew: 0,
             keep_failed: 30 * 86_400_000,
             requires_opt_in: false,
         }

@@ -2,17 +2,17 @@
 //!
 //! It takes events, results and due timers, and proposes transitions, jobs, timers and rows of the
 //! log. Like the evaluation of goals it reads memory and changes none; the commit decides, and
-//! `Matcher::apply_executions` takes the committed transitions (docs/decisions/0053).
+//! `Matcher::apply` takes the committed transitions (docs/decisions/0053).
 
 mod advance;
 mod case;
-mod evaluate;
 mod events;
 mod finish;
 mod ids;
 mod input;
+mod machine;
 mod memory;
-mod proposal;
+mod messages;
 mod queue;
 mod registry;
 mod results;
@@ -20,17 +20,14 @@ mod run;
 mod starts;
 mod timers;
 
-pub use self::evaluate::evaluate;
+pub(crate) use self::case::{Case, Context};
 pub use self::input::{
-    ActionResult, AttemptKey, CancelReason, EngineRules, Facts, Gate, GateAnswer, Grants, Happened,
-    Input, InputKind, Options, Outcome, StartFacts, Trigger,
+    ActionResult, AttemptKey, EngineRules, Facts, Gate, GateAnswer, Grants, Input, InputKind,
+    Options, Outcome, StartFacts,
 };
+pub(crate) use self::machine::{Machine, unused_grants};
 pub use self::memory::ExecutionLoader;
 pub(crate) use self::memory::apply_transition;
-pub use self::proposal::{
-    Answer, Delay, End, ExecutionProposal, Guard, Job, LogRow, Notification, StartCheck, Subject,
-    Transition,
-};
 pub use crate::index::{Execution, State, Steps};
 
 pub use self::queue::{ExecutionKey, QueuedExecution};

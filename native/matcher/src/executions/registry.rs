@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::config::ConfigError;
+use crate::event::Fact;
 use crate::index::{Execution, Executions};
 use crate::plan::{Plan, Zones};
 
@@ -204,6 +205,13 @@ impl Registry {
     pub(super) fn find(&self, tenant: &str, workflow: &str) -> Option<u32> {
         let mut numbers = self.workflows_of(tenant).iter().copied();
         numbers.find(|&at| *self.workflows[at as usize].id == *workflow)
+    }
+
+    /// Whether events of this type may start an execution of the workflow.
+    pub(super) fn may_be_triggered(&self, workflow: u32, fact: &Fact<'_>) -> bool {
+        let current = self.workflows[workflow as usize].current;
+        let trigger = current.and_then(|plan| self.plan(plan).plan.trigger.as_ref());
+        trigger.is_some_and(|pattern| pattern.listens(fact))
     }
 
     pub(super) fn get(&self, workflow: u32) -> &Workflow {

@@ -2,21 +2,26 @@
 
 use uuid::Uuid;
 
-use super::proposal::{End, Job};
+use super::input::Received;
 use crate::index::Execution;
+use crate::proposal::{End, Job};
 
 /// An execution with the changes of the evaluation.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
     /// Its enrollment in the index; `None` if it is new.
     pub enrollment: Option<u32>,
-    /// Its id, if it is new.
+    /// Its id, if it is new, and when it started.
     pub id: Option<Uuid>,
+    pub begun: Option<Received>,
+    /// The number of the effect on its enrollment, if it has one.
+    pub effect: Option<usize>,
     pub workflow: u32,
     pub before: Option<Execution>,
     pub now: Execution,
     pub started_at: i64,
-    pub end: Option<End>,
+    /// How and when it has ended.
+    pub end: Option<(End, i64)>,
     pub job: Option<Job>,
     /// The ids of the steps that were done.
     pub done: Vec<Box<str>>,
@@ -43,7 +48,7 @@ impl Run {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
     /// Waits begin at this time.
-    pub at: i64,
+    pub at: Received,
     /// The lateness of an action counts from this time (X7).
     pub due: i64,
     /// The action is skipped, because the workflow was inactive when it became due.
@@ -51,10 +56,10 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    pub fn at(at: i64) -> Arrival {
+    pub fn at(at: Received) -> Arrival {
         Arrival {
             at,
-            due: at,
+            due: at.ms,
             is_expired: false,
         }
     }

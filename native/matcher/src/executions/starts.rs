@@ -3,12 +3,13 @@
 use uuid::Uuid;
 
 use super::case::Case;
+use super::events::Observed;
 use super::ids;
-use super::input::{CancelReason, Happened, StartFacts, Trigger};
-use super::proposal::{Answer, StartCheck};
-use super::run::{Arrival, Run};
+use super::input::{Received, StartFacts};
+use super::run::Run;
 use crate::index::{Execution, State, Steps};
 use crate::plan::{Allow, UTC};
+use crate::proposal::{Answer, CancelReason, StartCheck};
 
 /// Changes of actions trigger nothing after this number of hops.
 const MAX_HOPS: u8 = 10;
@@ -20,22 +21,22 @@ const DUPLICATE_WINDOW: i64 = 5_000;
 struct Start {
     workflow: u32,
     id: Uuid,
-    at: i64,
+    at: Received,
     hops: u8,
 }
 
 impl<'c> Case<'c> {
     /// Starts executions of the workflows that an event triggers.
-    pub(super) fn start_by_event(&mut self, happened: &'c Happened<'c>, at: i64) {
-        let event = &happened.event;
-        let registry = self.registry();
-        for &workflow in registry.workflows_of(self.tenant) {
+    pub(super) fn start_by_event(&mut self, observed: &Observed<'c>) {
+        let Observed { event, at, .. } = observed;
+        let (at, registry) = (*at, self.registry());
+        for &workflow in registry.workflows_of(&self.tenant) {
             let Some(current) = registry.get(workflow).current else {
                 continue;
             };
             let trigger = registry.plan(current).plan.trigger.as_ref();
             let Some(pattern) =
-                trigger.filter(|pattern| pattern.selects(&event.fact, &happened.changed))
+                trigger.filter(|pattern| pattern.selects(&event.fact, &observed.changed))
             else {
                 continue;
             };
@@ -46,27 +47,27 @@ impl<'c> Case<'c> {
                 }
             }
             let id = &registry.get(workflow).id;
-            if happened.hops >= MAX_HOPS {
-                self.log_other("hop_limit_reached", at, Some(id), None);
+            if observed.hops >= MAX_HOPS {
+                self.log_other("hop_limit_reached", at.ms, Some(id), None);
                 continue;
             }
-            let id = ids::by_event(self.tenant, id, self.contact, &event.source, &event.id);
+            let id = ids::by_event(&self.tenant, id, &self.contact, &event.source, &event.id);
             let start = Start {
                 workflow,
                 id,
                 at,
-                hops: happened.hops,
+                hops: observed.hops,
             };
             self.start(start);
         }
     }
 
     /// Starts an execution by a request. `None` if facts are missing.
-    pub(super) fn request(&mut self, trigger: Trigger<'_>, at: i64) -> Option<Answer> {
-        let Some(workflow) = self.registry().find(self.tenant, trigger.workflow) else {
+    pub(super) fn request(&mut self, workflow: &str, key: &str, at: Received) -> Option<Answer> {
+        let id = ids::by_request(&self.tenant, workflow, &self.contact, key);
+        let Some(workflow) = self.registry().find(&self.tenant, workflow) else {
             return Some(Answer::InactiveWorkflow);
         };
-        let id = ids::by_request(self.tenant, trigger.workflow, self.contact, trigger.key);
         self.start(Start {
             workflow,
             id,
@@ -95,12 +96,17 @@ impl<'c> Case<'c> {
             return None;
         };
         if !allows {
-            self.log_other("opt_out_blocked", start.at, Some(&workflow.id), None);
+            self.log_other("opt_out_blocked", start.at.ms, Some(&workflow.id), None);
             return Some(Answer::OptedOut);
         }
         if let Some(answer) = self.blocked(start, facts) {
             let message = answer.name();
-            let row = self.log_other("deduplication_blocked", start.at, Some(&workflow.id), None);
+            let row = self.log_other(
+                "deduplication_blocked",
+                start.at.ms,
+                Some(&workflow.id),
+                None,
+            );
             row.message = Some(message.into());
             return Some(answer);
         }
@@ -110,20 +116,17 @@ impl<'c> Case<'c> {
 
     /// The rows of Postgres about a start; `None` if they must be read.
     fn start_facts(&mut self, workflow: u32, execution: &str) -> Option<StartFacts> {
-        let key = (self.tenant.to_owned(), execution.to_owned());
+        let key = (self.tenant.to_string(), execution.to_owned());
         let found = self.context.options.facts.starts.get(&key).copied();
         if found.is_none() {
             let check = StartCheck {
-                tenant: self.tenant.into(),
-                contact: self.contact.into(),
+                tenant: self.tenant.clone(),
+                contact: self.contact.clone(),
                 workflow: self.registry().get(workflow).id.clone(),
                 execution: execution.into(),
             };
-            let of_contact = self.out.start_checks.iter().rev();
-            let mut of_contact = of_contact
-                .take_while(|each| each.contact == check.contact && each.tenant == check.tenant);
-            if !of_contact.any(|each| *each == check) {
-                self.out.start_checks.push(check);
+            if !self.start_checks.contains(&check) {
+                self.start_checks.push(check);
             }
         }
         found
@@ -134,7 +137,7 @@ impl<'c> Case<'c> {
         let in_group = self.last_starts.iter().rev();
         let in_group = in_group.filter(|(workflow, _)| *workflow == start.workflow);
         let last = in_group.map(|(_, at)| *at).chain(facts.last_started).max();
-        if last.is_some_and(|last| (start.at - last).abs() < DUPLICATE_WINDOW) {
+        if last.is_some_and(|last| (start.at.ms - last).abs() < DUPLICATE_WINDOW) {
             return Some(Answer::Duplicate);
         }
         let workflow = self.registry().get(start.workflow);
@@ -147,23 +150,26 @@ impl<'c> Case<'c> {
             Allow::Once if last.is_some() => return Some(Answer::NotAllowedAgain),
             _ => {}
         }
-        let is_early = last.is_some_and(|last| start.at - last < reentry.min_interval);
+        let is_early = last.is_some_and(|last| start.at.ms - last < reentry.min_interval);
         is_early.then_some(Answer::NotAllowedAgain)
     }
 
-    /// Adds the execution, and ends those of the workflow that have failed.
+    /// Adds the execution, and ends those of the workflow that have failed. It enters its first step
+    /// when it is released (§4).
     fn begin(&mut self, start: Start, plan: u32) {
         for run in 0..self.runs.len() {
             let other = &self.runs[run];
             let has_failed = other.is_live() && other.now.state == State::Failed;
             if has_failed && other.workflow == start.workflow {
-                self.cancel(run, CancelReason::Superseded, None, start.at);
+                self.cancel(run, CancelReason::Superseded, None, start.at.ms);
             }
         }
-        self.last_starts.push((start.workflow, start.at));
+        self.last_starts.push((start.workflow, start.at.ms));
         self.runs.push(Run {
             enrollment: None,
             id: Some(start.id),
+            begun: Some(start.at),
+            effect: None,
             workflow: start.workflow,
             before: None,
             now: Execution {
@@ -175,13 +181,14 @@ impl<'c> Case<'c> {
                 retries: 0,
                 hops: start.hops,
                 zone: UTC,
-                since: start.at,
+                since: start.at.ms,
+                since_seq: 0,
                 due: None,
                 done: Steps::default(),
                 migrates: false,
                 used_event: false,
             },
-            started_at: start.at,
+            started_at: start.at.ms,
             end: None,
             job: None,
             done: Vec::new(),
@@ -191,7 +198,6 @@ impl<'c> Case<'c> {
             has_result: false,
         });
         let run = self.runs.len() - 1;
-        self.log_step(run, "execution_started", start.at);
-        self.enter(run, 0, Arrival::at(start.at));
+        self.log_step(run, "execution_started", start.at.ms);
     }
 }

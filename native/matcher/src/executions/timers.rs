@@ -2,14 +2,23 @@
 
 use super::case::Case;
 use super::ids;
-use super::input::CancelReason;
-use super::proposal::Job;
+use super::input::Received;
 use super::registry::Overdue;
 use super::run::Arrival;
 use crate::index::State;
 use crate::plan::{Act, StepKind};
+use crate::proposal::{CancelReason, Job};
 
 impl<'c> Case<'c> {
+    /// All entries that Redis received before this have been evaluated, or are part of this
+    /// evaluation. Waits that no entry begins begin then, so that they miss no event.
+    pub(super) fn watermark(&self) -> Received {
+        Received {
+            ms: self.context.options.watermark,
+            seq: 0,
+        }
+    }
+
     /// Fires the timers of the contact that were due before the evaluation.
     pub(super) fn fire_timers(&mut self) {
         let watermark = self.context.options.watermark;
@@ -40,7 +49,9 @@ impl<'c> Case<'c> {
         let is_expired = overdue == Some(Overdue::Skip);
         let state = self.runs[run].now;
         let plan = &self.registry().plan(state.plan).plan;
-        let next = match plan.step(state.step).map(|step| &step.kind) {
+        let waits = matches!(state.state, State::Sleeping | State::Listening);
+        let step = plan.step(state.step).filter(|_| waits);
+        let next = match step.map(|step| &step.kind) {
             Some(StepKind::WaitFor { next, .. } | StepKind::WaitUntil { next, .. }) => *next,
             Some(StepKind::WaitForEvent { otherwise, .. }) => *otherwise,
             _ => {
@@ -55,7 +66,7 @@ impl<'c> Case<'c> {
         self.log_with(run, "wait_ended", now, "time");
         self.finish_step(run);
         let arrival = Arrival {
-            at: now,
+            at: self.watermark(),
             due,
             is_expired,
         };
@@ -71,25 +82,59 @@ impl<'c> Case<'c> {
         is_overdue.then_some(workflow.overdue)
     }
 
-    /// The action at which a run is, if its step is due.
-    fn due_action(&self, run: usize) -> Option<&'c Act> {
-        let now = self.runs[run].now;
-        if !self.runs[run].is_live() || !now.state.is_due() {
-            return None;
-        }
-        self.registry().plan(now.plan).plan.act(now.step)
-    }
-
     /// Releases at most one job of each run (X1).
     pub(super) fn release(&mut self) {
         for run in 0..self.runs.len() {
-            while let Some(act) = self.due_action(run) {
-                if !self.skips(run, act) {
-                    self.release_job(run, act);
+            while self.runs[run].is_live() && self.runs[run].now.state.is_due() {
+                let now = self.runs[run].now;
+                let is_released = match self.registry().plan(now.plan).plan.act(now.step) {
+                    Some(act) => self.skips(run, act) || self.release_job(run, act),
+                    None => self.begin_steps(run),
+                };
+                if !is_released {
                     break;
                 }
             }
         }
+    }
+
+    /// Enters the first step of a run, if it is no action (§4). False if the run must wait.
+    fn begin_steps(&mut self, run: usize) -> bool {
+        let now = self.runs[run].now;
+        if !self.may_start(run) {
+            return false;
+        }
+        self.runs[run].is_in_later_phase = true;
+        if self.overdue(run, now.since) == Some(Overdue::Cancel) {
+            self.cancel(run, CancelReason::User, None, self.context.options.now);
+            return true;
+        }
+        self.runs[run].now.state = State::Ready;
+        let arrival = Arrival {
+            at: self.runs[run].begun.unwrap_or(self.watermark()),
+            due: now.since,
+            is_expired: false,
+        };
+        self.enter(run, now.step, arrival);
+        // Otherwise the contact is missing: the evaluation is repeated with it.
+        let now = self.runs[run].now;
+        !now.state.is_due() || self.registry().plan(now.plan).plan.act(now.step).is_some()
+    }
+
+    /// Whether a run may start its due step: it is granted, and its workflow is active. Holds it if
+    /// the workflow is inactive (X11).
+    fn may_start(&mut self, run: usize) -> bool {
+        let workflow = self.registry().get(self.runs[run].workflow);
+        if !workflow.is_active {
+            self.runs[run].is_in_later_phase = true;
+            let now = &mut self.runs[run].now;
+            now.state = State::Inactive;
+            now.due = Some(now.since);
+            return false;
+        }
+        let execution = self.id_of(run);
+        let granted = self.context.granted;
+        granted.is_none_or(|granted| granted.contains(&(&*self.tenant, &*execution)))
     }
 
     /// Skips a due step that is too late (X7), or ends its run. True if it did.
@@ -125,39 +170,32 @@ impl<'c> Case<'c> {
             self.runs[run].is_in_later_phase = true;
             self.log_step(run, "skipped_expired", now);
             self.finish_step(run);
-            self.enter(run, act.next, Arrival::at(now));
+            self.enter(run, act.next, Arrival::at(self.watermark()));
         }
     }
 
-    fn release_job(&mut self, run: usize, act: &Act) {
-        let workflow = self.registry().get(self.runs[run].workflow);
-        if !workflow.is_active {
-            self.runs[run].is_in_later_phase = true;
-            let now = &mut self.runs[run].now;
-            now.state = State::Inactive;
-            now.due = Some(now.since);
-            return;
+    /// Publishes the job of a due action. False if the run must wait.
+    fn release_job(&mut self, run: usize, act: &Act) -> bool {
+        if !self.may_start(run) {
+            return false;
         }
-        if !self.is_granted(run) {
-            return;
+        self.runs[run].is_in_later_phase = true;
+        if self.runs[run].now.attempt == u16::MAX {
+            self.exhaust(run);
+            return false;
         }
         let execution = self.id_of(run);
-        self.runs[run].is_in_later_phase = true;
         let now = &mut self.runs[run].now;
         now.state = State::Running;
-        now.attempt = now.attempt.saturating_add(1);
+        now.attempt += 1;
         let now = self.runs[run].now;
         let plan = &self.registry().plan(now.plan).plan;
         let step = plan.step_id(now.step);
         self.runs[run].job = Some(Job {
-            key: ids::job_key(self.tenant, &execution, step, now.visit),
+            key: ids::job_key(&self.tenant, &execution, step, now.visit),
             config: act.config.clone(),
             hops: now.hops.saturating_add(1),
         });
-    }
-
-    fn is_granted(&self, run: usize) -> bool {
-        let granted = self.context.granted;
-        granted.is_none_or(|granted| granted.contains(&(self.tenant, &*self.id_of(run))))
+        true
     }
 }

@@ -1,14 +1,8 @@
 //! The executions of the shard. They share the contact index with the goals.
 
-use std::ops::Range;
-use std::sync::atomic::Ordering;
-
-use super::{ApplyError, GENERATIONS, Matcher};
+use super::Matcher;
 use crate::config::ConfigError;
-use crate::executions::{
-    ExecutionKey, ExecutionProposal, Input, Options, QueuedExecution, TenantSettings,
-    WorkflowPlans, apply_transition, evaluate,
-};
+use crate::executions::{ExecutionKey, QueuedExecution, TenantSettings, WorkflowPlans};
 use crate::index::{LoadError, State};
 
 impl Matcher {
@@ -22,10 +16,13 @@ impl Matcher {
     }
 
     /// Replaces the plans of a workflow, and starts or stops its timers. A version that is absent
-    /// stays while executions use it. Changes nothing if a plan is invalid. Earlier proposals can
-    /// still be applied.
+    /// stays while executions use it. Changes nothing if a plan is invalid. The tenant has a projection
+    /// of contacts from now on. Earlier proposals can still be applied.
     pub fn update_plans(&mut self, plans: &WorkflowPlans<'_>) -> Result<(), ConfigError> {
-        self.registry.configure(plans, self.index.executions_mut())
+        self.registry
+            .configure(plans, self.index.executions_mut())?;
+        self.index.keep_contacts([plans.tenant]);
+        Ok(())
     }
 
     /// Loads the executions of the next chunk of a COPY stream and returns their number. Their
@@ -45,37 +42,6 @@ impl Matcher {
     /// do not change until a proposal of theirs is applied.
     pub fn advance_timers(&mut self, watermark: i64) {
         self.index.executions_mut().advance(watermark);
-    }
-
-    /// Evaluates the inputs of executions, their timers and grants. Memory does not change.
-    pub fn evaluate_executions(
-        &self,
-        inputs: &[Input<'_>],
-        options: Options<'_>,
-    ) -> ExecutionProposal {
-        let mut proposal = evaluate(&self.index, &self.registry, inputs, options);
-        proposal.generation = self.generation;
-        proposal.number = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        proposal
-    }
-
-    /// Applies a slice of a proposal: `effective` has one byte for each transition, 0 if it was not
-    /// committed. Slices must be applied in order, and nothing else may change memory between them.
-    pub fn apply_executions(
-        &mut self,
-        proposal: &ExecutionProposal,
-        slice: Range<usize>,
-        effective: &[u8],
-    ) -> Result<(), ApplyError> {
-        self.check_slice(proposal.generation, proposal.number, &slice, effective)?;
-        for (transition, mark) in proposal.transitions[slice.clone()].iter().zip(effective) {
-            if *mark != 0 {
-                apply_transition(&mut self.index, transition);
-                self.start_generation();
-            }
-        }
-        self.applied = Some((proposal.number, slice.end));
-        Ok(())
     }
 
     /// The executions of a tenant that wait for a job, the oldest first.

@@ -11,7 +11,7 @@ mod value;
 mod zones;
 
 use crate::config::{Criteria, GoalType, Products};
-use crate::event::Fact;
+use crate::event::{Fact, Text};
 
 pub use self::clock_time::ClockTime;
 pub use self::condition::{Condition, Verdict};
@@ -145,9 +145,17 @@ impl Pattern {
         matches!(self, Pattern::Changed { condition, .. } if condition.is_some())
     }
 
+    /// Whether events of this type may match.
+    pub fn listens(&self, fact: &Fact<'_>) -> bool {
+        match self {
+            Pattern::Goal(criteria) => GoalType::of(fact) == Some(criteria.goal_type()),
+            Pattern::Changed { .. } => matches!(fact, Fact::ContactUpdated),
+        }
+    }
+
     /// Whether an event matches, apart from the condition of a changed contact. `changed`: the
     /// attributes that the event gives.
-    pub fn selects(&self, fact: &Fact<'_>, changed: &[Box<str>]) -> bool {
+    pub fn selects(&self, fact: &Fact<'_>, changed: &[Text<'_>]) -> bool {
         match self {
             Pattern::Goal(criteria) => {
                 GoalType::of(fact) == Some(criteria.goal_type())
@@ -156,7 +164,9 @@ impl Pattern {
             Pattern::Changed { attributes, .. } => {
                 matches!(fact, Fact::ContactUpdated)
                     && (attributes.is_empty()
-                        || attributes.iter().any(|name| changed.contains(name)))
+                        || attributes
+                            .iter()
+                            .any(|name| changed.iter().any(|given| **given == **name)))
             }
         }
     }

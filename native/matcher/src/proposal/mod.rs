@@ -2,13 +2,19 @@
 //! to memory afterwards.
 
 mod effect;
+mod execution;
 mod forwarded;
 mod rows;
 mod slice;
+mod units;
 
 pub use effect::{
     Contender, Effect, EndedRun, EnrollmentSource, EntryRef, OTHER_OWNER, Owner, RejectedEvent,
     SourceEntry, Status, USED_ID,
+};
+pub use execution::{
+    Answer, CancelReason, ContactCheck, Delay, End, ExecutionRows, Guard, Job, LogRow,
+    Notification, Request, StartCheck, Subject, Transition,
 };
 pub use forwarded::ForwardedEvents;
 pub use rows::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::effect::{Effect, RejectedEvent, SourceEntry};
+use super::execution::{ExecutionRows, Transition};
 use crate::config::{GoalType, WatchedSince};
 
 /// An enrollment met a goal.
@@ -287,16 +288,27 @@ pub struct Proposal {
     /// Events that are rejected whatever Postgres holds. Whether the contenders of an effect
     /// are rejected depends on the commit.
     pub rejected: Vec<RejectedEvent>,
+    /// The changes of executions. `None` if there are none, as in shards without workflows of
+    /// goald's own.
+    pub executions: Option<Box<ExecutionRows>>,
 }
 
 impl Proposal {
     /// Whether there are no rows to commit.
     pub fn changes_nothing(&self) -> bool {
-        self.effects.is_empty() && !self.has_unattached_rows()
+        self.effects.is_empty() && self.transitions().is_empty() && !self.has_unattached_rows()
     }
 
-    /// Whether there are rows that belong to no effect: deletions, acknowledgements,
-    /// reversals, events that describe contacts, and missed events.
+    /// The transitions of executions.
+    pub fn transitions(&self) -> &[Transition] {
+        self.executions
+            .as_ref()
+            .map_or(&[], |rows| &rows.transitions)
+    }
+
+    /// Whether there are rows that belong to no effect and no transition: deletions,
+    /// acknowledgements, reversals, events that describe contacts, missed events, and rows of the
+    /// log of executions.
     pub fn has_unattached_rows(&self) -> bool {
         !self.deletions.is_empty()
             || !self.acknowledgements.is_empty()
@@ -304,5 +316,9 @@ impl Proposal {
             || !self.contact_events.is_empty()
             || !self.missed_events.is_empty()
             || !self.merges.is_empty()
+            || self
+                .executions
+                .as_ref()
+                .is_some_and(|rows| rows.has_unattached_rows())
     }
 }

@@ -8,7 +8,9 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use super::effect::{Effect, EndedRun, Owner, SourceEntry};
+use super::execution::Transition;
 use super::rows::{Achievement, Exit, Proposal, UsedEvent};
+use super::units::Unit;
 use crate::event::MatchValues;
 
 /// Estimated bytes of a row and of a message in addition to their texts, and of a UUID.
@@ -16,11 +18,13 @@ const ROW: usize = 128;
 const MESSAGE: usize = 512;
 const UUID: usize = 40;
 
-/// A run of effects and the rows that belong to them. Rows that belong to no effect (deletions,
-/// acknowledgements, reversals and events that describe contacts) are part of the last slice, after everything they refer to.
+/// A run of effects and a run of transitions, and the rows that belong to them. Rows that belong to
+/// none (deletions, acknowledgements, reversals and events that describe contacts) are part of the
+/// last slice, after everything they refer to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     pub effects: Range<usize>,
+    pub transitions: Range<usize>,
     /// Numbers of achievements in the proposal, in order.
     pub achievements: Vec<usize>,
     /// Numbers of exits in the proposal, in order.
@@ -35,6 +39,7 @@ impl Proposal {
     pub fn whole(&self) -> Slice {
         Slice {
             effects: 0..self.effects.len(),
+            transitions: 0..self.transitions().len(),
             achievements: (0..self.achievements.len()).collect(),
             exits: (0..self.exits.len()).collect(),
             used_events: (0..self.used_events.len()).collect(),
@@ -42,29 +47,37 @@ impl Proposal {
         }
     }
 
-    /// Splits the proposal into slices of at most `max_effects` effects and about `max_bytes`
-    /// bytes to be written. A slice has at least one effect, so that one very large effect can
-    /// exceed `max_bytes`; and it exceeds both rather than to separate effects that `inseparable`
-    /// keeps together. Returns at least one slice. All rows of an enrollment are in the same slice.
+    /// Splits the proposal into slices of at most `max_effects` effects and transitions, and about
+    /// `max_bytes` bytes to be written. A slice has at least one of them, so that a very large one
+    /// can exceed `max_bytes`; and it exceeds both rather than to separate effects that
+    /// `inseparable` keeps together, or those of a contact with transitions. Returns at least one
+    /// slice. All rows of an enrollment are in the same slice.
     pub fn slices(&self, max_effects: usize, max_bytes: usize) -> Vec<Slice> {
+        let whole = self.whole();
         let sizes = self.effect_sizes();
-        if sizes.len() <= max_effects && sizes.iter().sum::<usize>() <= max_bytes {
-            return vec![self.whole()];
+        let of_transitions: Vec<usize> = self.transitions().iter().map(transition_size).collect();
+        let bytes = |sizes: &[usize]| sizes.iter().sum::<usize>();
+        let fits = sizes.len() + of_transitions.len() <= max_effects
+            && bytes(&sizes) + bytes(&of_transitions) <= max_bytes;
+        if fits {
+            return vec![whole];
         }
-        let inseparable = self.inseparable();
         let mut ends = Vec::new();
-        let (mut effects, mut bytes) = (0, 0);
-        for (number, size) in sizes.into_iter().enumerate() {
-            let exceeds = effects >= max_effects || bytes + size > max_bytes;
-            if effects > 0 && exceeds && !inseparable[number] {
-                ends.push(number);
-                (effects, bytes) = (0, 0);
+        let (mut rows, mut used) = (0, 0);
+        let mut last = (0, 0);
+        for unit in self.units(&whole) {
+            let of_effects = bytes(&sizes[unit.effects.clone()]);
+            let size = of_effects + bytes(&of_transitions[unit.transitions.clone()]);
+            if rows > 0 && (rows + unit.len() > max_effects || used + size > max_bytes) {
+                ends.push(last);
+                (rows, used) = (0, 0);
             }
-            effects += 1;
-            bytes += size;
+            rows += unit.len();
+            used += size;
+            last = (unit.effects.end, unit.transitions.end);
         }
-        ends.push(self.effects.len());
-        self.split_at(&self.whole(), &ends)
+        ends.push((self.effects.len(), self.transitions().len()));
+        self.split_at(&whole, &ends)
     }
 
     /// For each effect, whether it must be in one slice with the effect before it.
@@ -73,7 +86,7 @@ impl Proposal {
     /// Postgres knows the order of starts and used events by their transactions only. So the runs
     /// of a contact through a workflow that the batch starts, and those for which an event counts,
     /// are committed together, with everything between them.
-    fn inseparable(&self) -> Vec<bool> {
+    pub(super) fn inseparable(&self) -> Vec<bool> {
         let mut used: HashMap<_, Range<usize>, RandomState> = HashMap::default();
         for row in &self.used_events {
             let runs = self.effects[row.effect].runs();
@@ -104,20 +117,26 @@ impl Proposal {
         changes.into_iter().map(is_within).collect()
     }
 
-    /// Splits a slice in two, in order. `None` if it holds a single effect, or none. Separates
-    /// inseparable effects only if the slice has no others.
+    /// Splits a slice in two, in order. `None` if it cannot be split: it holds a single effect, or
+    /// one contact with transitions. Separates inseparable effects only if the slice has no others.
     pub fn halves(&self, slice: &Slice) -> Option<(Slice, Slice)> {
-        let Range { start, end } = slice.effects;
-        let middle = match end - start {
-            0 => return None,
-            1 if slice.is_last && self.has_unattached_rows() => end,
-            1 => return None,
-            count => {
-                let middle = start + count / 2;
-                let inseparable = self.inseparable();
-                let possible = (start + 1..end).filter(|&at| !inseparable[at]);
-                let nearest = possible.min_by_key(|at| at.abs_diff(middle));
-                nearest.unwrap_or(middle)
+        let end = (slice.effects.end, slice.transitions.end);
+        let units = self.units(slice);
+        let middle = match &units[..] {
+            [] => return None,
+            [unit] if unit.transitions.is_empty() && unit.len() > 1 => {
+                (unit.effects.start + unit.len() / 2, end.1)
+            }
+            [_] if slice.is_last && self.has_unattached_rows() => end,
+            [_] => return None,
+            units => {
+                let half = units.iter().map(Unit::len).sum::<usize>() / 2;
+                let mut before = 0;
+                let ends = units[..units.len() - 1].iter().map(|unit| {
+                    before += unit.len();
+                    (before, (unit.effects.end, unit.transitions.end))
+                });
+                ends.min_by_key(|(before, _)| before.abs_diff(half))?.1
             }
         };
         let mut halves = self.split_at(slice, &[middle, end]);
@@ -127,7 +146,9 @@ impl Proposal {
 
     /// Whether a slice has no rows to commit.
     pub fn slice_changes_nothing(&self, slice: &Slice) -> bool {
-        slice.effects.is_empty() && !(slice.is_last && self.has_unattached_rows())
+        slice.effects.is_empty()
+            && slice.transitions.is_empty()
+            && !(slice.is_last && self.has_unattached_rows())
     }
 
     /// The effects of a slice.
@@ -186,20 +207,25 @@ impl Proposal {
         rejected
     }
 
-    /// Splits a slice at these effect numbers, the last of which is its own end.
-    fn split_at(&self, slice: &Slice, ends: &[usize]) -> Vec<Slice> {
-        let mut start = slice.effects.start;
+    /// Splits a slice at these numbers of effects and transitions, the last of which are its own
+    /// ends.
+    fn split_at(&self, slice: &Slice, ends: &[(usize, usize)]) -> Vec<Slice> {
+        let mut start = (slice.effects.start, slice.transitions.start);
         let mut slices: Vec<Slice> = ends
             .iter()
-            .map(|&end| Slice {
-                effects: std::mem::replace(&mut start, end)..end,
-                achievements: Vec::new(),
-                exits: Vec::new(),
-                used_events: Vec::new(),
-                is_last: false,
+            .map(|&end| {
+                let start = std::mem::replace(&mut start, end);
+                Slice {
+                    effects: start.0..end.0,
+                    transitions: start.1..end.1,
+                    achievements: Vec::new(),
+                    exits: Vec::new(),
+                    used_events: Vec::new(),
+                    is_last: false,
+                }
             })
             .collect();
-        let slice_of = |effect: usize| ends.partition_point(|&end| end <= effect);
+        let slice_of = |effect: usize| ends.partition_point(|&(end, _)| end <= effect);
         for &row in &slice.achievements {
             slices[slice_of(self.achievements[row].effect)]
                 .achievements
@@ -230,6 +256,12 @@ impl Proposal {
         }
         sizes
     }
+}
+
+/// A transition has a row, rows of the log, and a message if it publishes a job.
+fn transition_size(row: &Transition) -> usize {
+    let job = row.job.as_ref().map_or(0, |job| MESSAGE + job.config.len());
+    3 * ROW + row.execution.len() + row.contact.len() + job
 }
 
 /// Extends a span of effect numbers, from the first to the last, to one more.

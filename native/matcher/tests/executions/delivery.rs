@@ -1,28 +1,14 @@
 //! Slices, repeated deliveries, and lost memory.
 
-use goald_matcher::executions::{
-    Answer, End, Facts, Input, InputKind, Outcome, Overdue, StartFacts, State, Trigger,
-};
-use serde_json::{Value, json};
+use goald_matcher::executions::{Facts, Outcome, Overdue, StartFacts, State};
+use goald_matcher::proposal::{Answer, CancelReason, End, Transition};
+use serde_json::json;
 
-use crate::shard::{Shard, event, happened, report};
-use crate::support::{action, contact, plan_of};
-
-fn steps(instructions: Value) -> Value {
-    plan_of(Value::Null, json!([]), json!([]), instructions)
-}
-
-/// send, wait for two hours, send again.
-fn drip() -> Value {
-    steps(json!([
-        action("a", 1),
-        [3, "w", 2, 2, 7_200_000_000_i64],
-        action("b", 3)
-    ]))
-}
+use crate::shard::{Given, Shard, event, report};
+use crate::support::{action, contact, drip, steps};
 
 /// A shard with executions of one contact, whose jobs are outstanding.
-fn running(count: usize) -> (Shard, Vec<goald_matcher::executions::Transition>) {
+fn running(count: usize) -> (Shard, Vec<Transition>) {
     let mut plan = drip();
     plan[2] = json!([2, 0]);
     let mut shard = Shard::new(&plan);
@@ -38,24 +24,25 @@ fn running(count: usize) -> (Shard, Vec<goald_matcher::executions::Transition>) 
 #[test]
 fn the_first_phase_of_a_contact_is_committed_before_the_others() {
     let (mut shard, jobs) = running(3);
-    let result = |job| InputKind::Result(report(job, 1, Outcome::Success));
-    let goal = InputKind::GoalAchieved {
-        execution: &jobs[2].execution,
-    };
-    shard.feed(vec![result(&jobs[0]), result(&jobs[1]), goal]);
+    let result = |job| Given::Result(report(job, 1, Outcome::Success));
+    let cancel = Given::Cancel(&jobs[2].execution);
+    let given = vec![result(&jobs[0]), result(&jobs[1]), cancel];
+    let buffer = shard.buffer(&given);
+    let proposal = shard.evaluate(&buffer, &given, &Facts::default());
+    // The contact is one slice.
+    assert_eq!(proposal.slices(1, usize::MAX), [proposal.whole()]);
+    assert!(proposal.halves(&proposal.whole()).is_none());
+    shard.commit(proposal);
     let order = shard.last.transitions.iter();
     let order: Vec<_> = order.map(|each| (each.is_first_phase, each.end)).collect();
     assert_eq!(
         order,
         [
-            (true, Some(End::GoalAchieved)),
+            (true, Some(End::Cancelled(CancelReason::User))),
             (false, None),
             (false, None)
         ]
     );
-    // The others are one slice.
-    assert_eq!(shard.last.slices(1), [0..1, 1..3]);
-    assert_eq!(shard.last.slices(10), [0..3]);
 }
 
 #[test]
@@ -66,9 +53,7 @@ fn a_wait_for_a_time_becomes_one_for_a_wall_time_in_a_new_version() {
     let execution = shard.transition().execution.clone();
     let nine = json!([4, "w", 2, 2, 32_400, 127, null, null]);
     shard.publish(2, &steps(json!([action("a", 1), nine, action("b", 3)])));
-    shard.feed(vec![InputKind::Migrate {
-        execution: &execution,
-    }]);
+    shard.feed(vec![Given::Migrate(&execution)]);
     // 09:00 in Berlin, the zone of the plan, on the next day.
     let due = crate::support::ms("2026-06-02T07:00:00Z");
     assert_eq!(shard.transition().after.due, Some(due));
@@ -95,15 +80,10 @@ fn a_result_for_an_execution_that_is_not_in_memory_is_late() {
     assert_eq!(shard.matcher.executions_in(State::Running)[0].2, *execution);
     shard.matcher.evict([("acme", "c-1")]);
     assert!(shard.matcher.executions_in(State::Running).is_empty());
-    let result = report(shard.transition(), 1, Outcome::Success);
-    let late = Input {
-        tenant: "acme",
-        contact: "c-1",
-        at: shard.now,
-        kind: InputKind::Result(result),
-    };
-    let proposal = shard.evaluate(&[late], &Facts::default());
-    assert_eq!(proposal.logs[0].event, "late_result");
+    let execution = shard.transition().clone();
+    let late = report(&execution, 1, Outcome::Success);
+    shard.feed(vec![Given::Result(late)]);
+    assert_eq!(shard.last.logs[0].event, "late_result");
 }
 
 #[test]
@@ -116,7 +96,7 @@ fn a_result_that_is_delivered_again_does_not_schedule_another_retry() {
     let again = report(&job, 1, Outcome::Retry);
     assert!(
         shard
-            .feed(vec![InputKind::Result(again)])
+            .feed(vec![Given::Result(again)])
             .transitions
             .is_empty()
     );
@@ -128,10 +108,7 @@ fn a_trigger_that_is_delivered_again_is_repeated_at_any_time() {
     let mut plan = drip();
     plan[2] = json!([2, 0]);
     let mut shard = Shard::new(&plan);
-    let trigger = InputKind::Trigger(Trigger {
-        workflow: "w-1",
-        key: "k",
-    });
+    let trigger = Given::Trigger("k");
     shard.feed(vec![trigger.clone()]);
     let execution = shard.transition().execution.clone();
     shard.now += 60_000;
@@ -140,10 +117,7 @@ fn a_trigger_that_is_delivered_again_is_repeated_at_any_time() {
         matches!(shard.answers.last(), Some(Answer::Repeated(id)) if id.to_string() == *execution)
     );
     // Also after its end, which only Postgres knows.
-    let goal = InputKind::GoalAchieved {
-        execution: &execution,
-    };
-    shard.feed(vec![goal]);
+    shard.feed(vec![Given::Goal]);
     let mut facts = Facts::default();
     let known = StartFacts {
         exists: true,
@@ -152,15 +126,11 @@ fn a_trigger_that_is_delivered_again_is_repeated_at_any_time() {
     facts
         .starts
         .insert(("acme".into(), execution.to_string()), known);
-    let input = Input {
-        tenant: "acme",
-        contact: "c-1",
-        at: shard.now,
-        kind: trigger,
-    };
-    let proposal = shard.evaluate(&[input], &facts);
-    assert!(proposal.transitions.is_empty());
-    assert!(matches!(proposal.answers[0].1, Answer::Repeated(_)));
+    let buffer = shard.buffer(&[trigger]);
+    let proposal = shard.evaluate(&buffer, &[], &facts);
+    assert!(proposal.transitions().is_empty());
+    let rows = proposal.executions.expect("an answer");
+    assert!(matches!(rows.answers[0].1, Answer::Repeated(_)));
 }
 
 #[test]
@@ -171,10 +141,7 @@ fn an_input_of_another_execution_fires_no_timer_of_an_inactive_workflow() {
     shard.finish(Outcome::Success);
     shard.deactivate(&plan);
     shard.now += 10_000_000;
-    let retry = InputKind::Retry {
-        execution: "other",
-        user: None,
-    };
+    let retry = Given::Retry("other");
     assert!(shard.feed(vec![retry]).transitions.is_empty());
     shard.activate(&plan, Overdue::Run);
     shard.pass(0);
@@ -187,35 +154,27 @@ fn an_event_that_a_producer_sends_twice_ends_one_wait() {
     let wait = |id: &str, next: u8| json!([5, id, 1, next, next, form, null]);
     let mut shard = Shard::new(&steps(json!([wait("v", 1), wait("w", 2)])));
     shard.start();
-    let bytes = event("e-1", "form.submitted", json!({"form_id": "f"}), shard.now);
-    let inputs = [10, 20].map(|later| Input {
-        tenant: "acme",
-        contact: "c-1",
-        at: shard.now + later,
-        kind: happened(&bytes, None),
-    });
-    let proposal = shard.evaluate(&inputs, &Facts::default());
-    assert_eq!(&*proposal.transitions[0].step, "w");
+    let form = event("e-1", "form.submitted", json!({"form_id": "f"}), shard.now);
+    let form = Given::Event(form, None);
+    shard.feed(vec![form.clone(), form]);
+    assert_eq!(&*shard.transition().step, "w");
 }
 
 #[test]
 fn a_proposal_is_stale_when_another_was_applied() {
     let (mut shard, jobs) = running(2);
-    let evaluate = |shard: &Shard, job| {
-        let input = Input {
-            tenant: "acme",
-            contact: "c-1",
-            at: shard.now,
-            kind: InputKind::Result(report(job, 1, Outcome::Success)),
-        };
-        shard.evaluate(&[input], &Facts::default())
+    let evaluate = |shard: &mut Shard, job| {
+        let buffer = shard.buffer(&[Given::Result(report(job, 1, Outcome::Success))]);
+        shard.evaluate(&buffer, &[], &Facts::default())
     };
-    let (first, second) = (evaluate(&shard, &jobs[0]), evaluate(&shard, &jobs[1]));
+    let (first, second) = (
+        evaluate(&mut shard, &jobs[0]),
+        evaluate(&mut shard, &jobs[1]),
+    );
     let matcher = &mut shard.matcher;
-    matcher
-        .apply_executions(&first, 0..1, &[1])
-        .expect("a fresh proposal");
-    assert!(matcher.apply_executions(&second, 0..1, &[1]).is_err());
+    let mut apply = |proposal| matcher.apply_slice(proposal, &proposal.whole(), &[], &[1]);
+    apply(&first).expect("a fresh proposal");
+    assert!(apply(&second).is_err());
 }
 
 #[test]

@@ -3,7 +3,10 @@
 mod clock_times;
 mod conditions;
 mod delivery;
+mod errors;
+mod events;
 mod machine;
+mod migrations;
 mod plans;
 mod shard;
 mod support;

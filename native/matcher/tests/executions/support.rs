@@ -100,3 +100,17 @@ pub fn ms(text: &str) -> i64 {
     let time = goald_matcher::event::time::parse(text).expect("a time");
     time / 1_000
 }
+
+/// A plan without a trigger, whose conditions may test a tag.
+pub fn steps(instructions: Value) -> Value {
+    plan_of(Value::Null, json!([["t-1", null]]), json!([]), instructions)
+}
+
+/// send, wait for two hours, send again.
+pub fn drip() -> Value {
+    steps(json!([
+        action("a", 1),
+        [3, "w", 2, 2, 7_200_000_000_i64],
+        action("b", 3)
+    ]))
+}

@@ -1,22 +1,19 @@
-//! The inputs of an evaluation of executions, from Python dicts.
+//! The inputs of executions that are on no stream, from Python dicts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use goald_matcher::decode::decode;
 use goald_matcher::executions::{
-    ActionResult, AttemptKey, CancelReason, Facts, Gate, GateAnswer, Happened, Input, InputKind,
-    Outcome, StartFacts, Trigger,
+    AttemptKey, EngineRules, Facts, Gate, GateAnswer, Grants, Input, InputKind, Options, StartFacts,
 };
 use goald_matcher::ids::derived::parse_event_key;
 use goald_matcher::plan::Contact;
+use goald_matcher::proposal::CancelReason;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
-
-use crate::convert::value_error;
+use pyo3::types::PyDict;
 
 /// An input whose texts are copied from Python.
-pub struct OwnedInput {
+struct OwnedInput {
     tenant: String,
     contact: String,
     at: i64,
@@ -24,40 +21,16 @@ pub struct OwnedInput {
 }
 
 enum Kind {
-    Event {
-        event: Vec<u8>,
-        hops: u8,
-        contact: Option<Contact>,
-        changed: Vec<Box<str>>,
-    },
-    Trigger {
-        workflow: String,
-        key: String,
-    },
-    OnExecution {
-        request: Request,
+    Cancel {
         execution: String,
-        user: Option<String>,
+        reason: CancelReason,
     },
-    Result {
-        attempt: Attempt,
-        outcome: Outcome,
-        error: Option<String>,
-        duration: i64,
-    },
+    Migrate(String),
+    Resume(String),
     Gate {
         attempt: Attempt,
         gate: Gate,
     },
-}
-
-#[derive(Clone, Copy)]
-enum Request {
-    GoalAchieved,
-    Cancel(CancelReason),
-    Retry,
-    Migrate,
-    Resume,
 }
 
 struct Attempt {
@@ -88,7 +61,7 @@ impl Attempt {
 }
 
 impl OwnedInput {
-    pub fn read(dict: &Bound<'_, PyDict>) -> PyResult<OwnedInput> {
+    fn read(dict: &Bound<'_, PyDict>) -> PyResult<OwnedInput> {
         Ok(OwnedInput {
             tenant: required(dict, "tenant_id")?,
             contact: required(dict, "contact_id")?,
@@ -97,139 +70,46 @@ impl OwnedInput {
         })
     }
 
-    /// Raises ValueError if an event is rejected.
-    pub fn input(&self, now: i64) -> PyResult<Input<'_>> {
+    fn input(&self) -> Input<'_> {
         let kind = match &self.kind {
-            Kind::Event {
-                event,
-                hops,
-                contact,
-                changed,
-            } => InputKind::Event(Box::new(Happened {
-                event: decode(event, now.saturating_mul(1_000)).map_err(value_error)?,
-                hops: *hops,
-                contact: contact.clone(),
-                changed: changed.clone(),
-            })),
-            Kind::Trigger { workflow, key } => InputKind::Trigger(Trigger { workflow, key }),
-            Kind::OnExecution {
-                request,
+            Kind::Cancel { execution, reason } => InputKind::Cancel {
                 execution,
-                user,
-            } => on_execution(*request, execution, user.as_deref()),
-            Kind::Result {
-                attempt,
-                outcome,
-                error,
-                duration,
-            } => InputKind::Result(ActionResult {
-                key: attempt.key(),
-                outcome: *outcome,
-                error: error.as_deref(),
-                duration: *duration,
-            }),
+                reason: *reason,
+            },
+            Kind::Migrate(execution) => InputKind::Migrate { execution },
+            Kind::Resume(execution) => InputKind::Resume { execution },
             Kind::Gate { attempt, gate } => InputKind::Gate(GateAnswer {
                 key: attempt.key(),
                 gate: *gate,
             }),
         };
-        Ok(Input {
+        Input {
             tenant: &self.tenant,
             contact: &self.contact,
             at: self.at,
             kind,
-        })
-    }
-}
-
-fn on_execution<'a>(request: Request, execution: &'a str, user: Option<&'a str>) -> InputKind<'a> {
-    match request {
-        Request::GoalAchieved => InputKind::GoalAchieved { execution },
-        Request::Cancel(reason) => InputKind::Cancel {
-            execution,
-            reason,
-            user,
-        },
-        Request::Retry => InputKind::Retry { execution, user },
-        Request::Migrate => InputKind::Migrate { execution },
-        Request::Resume => InputKind::Resume { execution },
+        }
     }
 }
 
 fn kind(dict: &Bound<'_, PyDict>) -> PyResult<Kind> {
     let name: String = required(dict, "kind")?;
-    let request = match &*name {
-        "event" => return event(dict),
-        "trigger" => {
-            return Ok(Kind::Trigger {
-                workflow: required(dict, "workflow_id")?,
-                key: required(dict, "key")?,
-            });
-        }
-        "result" => {
-            return Ok(Kind::Result {
-                attempt: Attempt::read(dict)?,
-                outcome: outcome(dict)?,
-                error: optional(dict, "error")?,
-                duration: required(dict, "duration_ms")?,
-            });
-        }
-        "gate" => {
-            return Ok(Kind::Gate {
-                attempt: Attempt::read(dict)?,
-                gate: gate(dict)?,
-            });
-        }
-        "goal_achieved" => Request::GoalAchieved,
+    let execution = || required(dict, "execution_id");
+    Ok(match &*name {
+        "gate" => Kind::Gate {
+            attempt: Attempt::read(dict)?,
+            gate: gate(dict)?,
+        },
         "cancel" => {
             let reason: String = required(dict, "reason")?;
-            let reason = CancelReason::of(&reason);
-            Request::Cancel(reason.ok_or_else(|| unknown("reason"))?)
+            Kind::Cancel {
+                execution: execution()?,
+                reason: CancelReason::of(&reason).ok_or_else(|| unknown("reason"))?,
+            }
         }
-        "retry" => Request::Retry,
-        "migrate" => Request::Migrate,
-        "resume" => Request::Resume,
+        "migrate" => Kind::Migrate(execution()?),
+        "resume" => Kind::Resume(execution()?),
         _ => return Err(unknown("kind")),
-    };
-    Ok(Kind::OnExecution {
-        request,
-        execution: required(dict, "execution_id")?,
-        user: optional(dict, "user")?,
-    })
-}
-
-fn event(dict: &Bound<'_, PyDict>) -> PyResult<Kind> {
-    let event: Bound<'_, PyBytes> = required(dict, "event")?;
-    let contact: Option<Bound<'_, PyDict>> = optional(dict, "contact")?;
-    let changed: Option<Vec<String>> = optional(dict, "changed")?;
-    Ok(Kind::Event {
-        event: event.as_bytes().to_vec(),
-        hops: optional(dict, "hops")?.unwrap_or(0),
-        contact: contact.as_ref().map(read_contact).transpose()?,
-        changed: changed
-            .unwrap_or_default()
-            .into_iter()
-            .map(Into::into)
-            .collect(),
-    })
-}
-
-fn outcome(dict: &Bound<'_, PyDict>) -> PyResult<Outcome> {
-    let name: String = required(dict, "outcome")?;
-    Ok(match &*name {
-        "success" => Outcome::Success,
-        "retry" => Outcome::Retry,
-        "skip" => Outcome::Skip,
-        "pause" => Outcome::Pause,
-        "rate_limit" => Outcome::RateLimit {
-            delay: required(dict, "delay_ms")?,
-        },
-        "unknown" => Outcome::Unknown {
-            is_keyed: required(dict, "is_keyed")?,
-        },
-        "refused" => Outcome::Refused,
-        "refused_inactive" => Outcome::RefusedInactive,
-        _ => return Err(unknown("outcome")),
     })
 }
 
@@ -264,36 +144,95 @@ fn read_contact(dict: &Bound<'_, PyDict>) -> PyResult<Contact> {
     Ok(contact)
 }
 
-/// (tenant, contact, description).
-pub type ContactFacts<'py> = (String, String, Bound<'py, PyDict>);
+/// (tenant, contact, position, description).
+type ContactFacts<'py> = (String, String, u32, Bound<'py, PyDict>);
 /// (tenant, execution, whether it exists, last start).
-pub type StartRow = (String, String, bool, Option<i64>);
+type StartRow = (String, String, bool, Option<i64>);
 
-pub fn facts(
-    contacts: Vec<ContactFacts<'_>>,
-    starts: Vec<StartRow>,
-    excluded: Vec<(String, String, String)>,
-) -> PyResult<Facts> {
-    let contacts = contacts
-        .into_iter()
-        .map(|(tenant, contact, dict)| Ok(((tenant, contact), read_contact(&dict)?)));
-    let starts = starts.into_iter().map(|(tenant, execution, exists, last)| {
+fn facts(dict: &Bound<'_, PyDict>) -> PyResult<Facts> {
+    let rows: Option<Vec<ContactFacts<'_>>> = optional(dict, "contacts")?;
+    let mut contacts: HashMap<_, BTreeMap<u32, Contact>> = HashMap::new();
+    for (tenant, contact, position, described) in rows.unwrap_or_default() {
+        let known = contacts.entry((tenant, contact)).or_default();
+        known.insert(position, read_contact(&described)?);
+    }
+    let starts: Option<Vec<StartRow>> = optional(dict, "starts")?;
+    let starts = starts.unwrap_or_default().into_iter();
+    let starts = starts.map(|(tenant, execution, exists, last)| {
         let facts = StartFacts {
             exists,
             last_started: last,
         };
         ((tenant, execution), facts)
     });
-    let excluded = excluded.into_iter().map(|(tenant, execution, event)| {
+    let excluded: Option<Vec<(String, String, String)>> = optional(dict, "excluded")?;
+    let excluded = excluded.unwrap_or_default().into_iter();
+    let excluded = excluded.map(|(tenant, execution, event)| {
         let event = parse_event_key(&event);
         let event = event.ok_or_else(|| PyValueError::new_err("an event key is not a UUID"))?;
         Ok((tenant, execution, event))
     });
     Ok(Facts {
-        contacts: contacts.collect::<PyResult<_>>()?,
+        contacts,
         starts: starts.collect(),
         excluded: excluded.collect::<PyResult<HashSet<_>>>()?,
     })
+}
+
+/// The executions in an evaluation, copied from Python.
+pub struct OwnedOptions {
+    inputs: Vec<OwnedInput>,
+    watermark: i64,
+    grants: Option<Vec<(String, String, String)>>,
+    max_timers: usize,
+    only_events: bool,
+    facts: Facts,
+    keep_failed: i64,
+    requires_opt_in: bool,
+}
+
+/// The most timers of one evaluation, by default.
+const MAX_TIMERS: usize = 1_000;
+
+impl OwnedOptions {
+    pub fn read(dict: &Bound<'_, PyDict>) -> PyResult<OwnedOptions> {
+        let rules = EngineRules::default();
+        let inputs: Option<Vec<Bound<'_, PyDict>>> = optional(dict, "inputs")?;
+        let inputs = inputs.unwrap_or_default();
+        Ok(OwnedOptions {
+            inputs: inputs
+                .iter()
+                .map(OwnedInput::read)
+                .collect::<PyResult<_>>()?,
+            watermark: required(dict, "watermark_ms")?,
+            grants: optional(dict, "grants")?,
+            max_timers: optional(dict, "max_timers")?.unwrap_or(MAX_TIMERS),
+            only_events: optional(dict, "only_events")?.unwrap_or(false),
+            facts: facts(dict)?,
+            keep_failed: optional(dict, "keep_failed_ms")?.unwrap_or(rules.keep_failed),
+            requires_opt_in: optional(dict, "requires_opt_in")?.unwrap_or(false),
+        })
+    }
+
+    pub fn inputs(&self) -> Vec<Input<'_>> {
+        self.inputs.iter().map(OwnedInput::input).collect()
+    }
+
+    pub fn options<'a>(&'a self, inputs: &'a [Input<'a>], now_us: i64) -> Options<'a> {
+        Options {
+            inputs,
+            now: now_us.div_euclid(1_000),
+            watermark: self.watermark,
+            grants: self.grants.as_deref().map_or(Grants::All, Grants::Some),
+            max_timers: self.max_timers,
+            only_events: self.only_events,
+            facts: &self.facts,
+            rules: EngineRules {
+                keep_failed: self.keep_failed,
+                requires_opt_in: self.requires_opt_in,
+            },
+        }
+    }
 }
 
 pub fn required<'py, T: FromPyObjectOwned<'py>>(

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict};
 use self::input::{optional, required};
 use crate::convert::value_error;
 
-pub use self::input::{ContactFacts, OwnedInput, StartRow, facts, unknown};
+pub use self::input::{OwnedOptions, unknown};
 pub use self::proposal::{ExecutionLogs, ExecutionProposal, ExecutionTransitions};
 
 /// (tenant, contact, execution, since, whether it has a permit, connection).

@@ -1,45 +1,31 @@
-//! A proposal of transitions, or a slice of one. Columns become lists when they are read.
+//! The changes of executions in a proposal, or in a slice of one. Columns become lists when they are
+//! read.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use goald_matcher::executions::{
-    Answer, ExecutionProposal as Core, Job, LogRow, Subject, Transition,
-};
+use goald_matcher::proposal::{Answer, ExecutionRows, Job, LogRow, Request, Subject, Transition};
 use pyo3::prelude::*;
+
+use crate::proposal::Proposal;
 
 #[derive(Clone)]
 #[pyclass(frozen, module = "goald._native")]
-pub struct ExecutionProposal {
-    core: Arc<Core>,
-    slice: Range<usize>,
-}
+pub struct ExecutionProposal(Proposal);
 
 impl ExecutionProposal {
-    pub fn new(core: Core) -> ExecutionProposal {
-        let slice = 0..core.transitions.len();
-        ExecutionProposal {
-            core: Arc::new(core),
-            slice,
-        }
+    /// `None` if the proposal has no changes of executions.
+    pub fn of(proposal: &Proposal) -> Option<ExecutionProposal> {
+        let rows = proposal.core().executions.as_ref();
+        rows.map(|_| ExecutionProposal(proposal.clone()))
     }
 
-    pub fn core(&self) -> &Core {
-        &self.core
-    }
-
-    pub fn slice(&self) -> Range<usize> {
-        self.slice.clone()
-    }
-
-    fn is_last(&self) -> bool {
-        self.slice.end == self.core.transitions.len()
+    fn rows(&self) -> &ExecutionRows {
+        const NONE: &ExecutionRows = &ExecutionRows::NONE;
+        self.0.core().executions.as_deref().unwrap_or(NONE)
     }
 
     /// Rows that belong to no transition are part of the last slice.
-    fn if_last<T: Default>(&self, value: impl FnOnce(&Core) -> T) -> T {
-        if self.is_last() {
-            value(&self.core)
+    fn if_last<T: Default>(&self, value: impl FnOnce(&ExecutionRows) -> T) -> T {
+        if self.0.slice().is_last {
+            value(self.rows())
         } else {
             T::default()
         }
@@ -47,8 +33,10 @@ impl ExecutionProposal {
 
     /// The number in this slice of a transition that is part of it.
     fn number(&self, transition: usize) -> Option<usize> {
-        let is_part = self.slice.contains(&transition);
-        is_part.then(|| transition - self.slice.start)
+        let slice = &self.0.slice().transitions;
+        slice
+            .contains(&transition)
+            .then(|| transition - slice.start)
     }
 }
 
@@ -58,15 +46,6 @@ fn owned(text: &Option<Box<str>>) -> Option<String> {
 
 #[pymethods]
 impl ExecutionProposal {
-    fn slices(&self, max_transitions: usize) -> Vec<ExecutionProposal> {
-        let slices = self.core.slices(max_transitions).into_iter();
-        let part = |slice| ExecutionProposal {
-            core: self.core.clone(),
-            slice,
-        };
-        slices.map(part).collect()
-    }
-
     #[getter]
     fn transitions(&self) -> ExecutionTransitions {
         ExecutionTransitions(self.clone())
@@ -78,20 +57,29 @@ impl ExecutionProposal {
     }
 
     #[getter]
-    fn answers(&self) -> Vec<(usize, &'static str, Option<String>)> {
-        let row = |(input, answer): &(usize, Answer)| {
+    fn answers(&self) -> Vec<AnswerTuple> {
+        let row = |(request, answer): &(Request, Answer)| {
+            let (input, event) = match request {
+                Request::Input(number) => (Some(*number), None),
+                Request::Event(id) => (None, Some(id.to_string())),
+            };
             let id = match answer {
                 Answer::Started(id) | Answer::Repeated(id) => Some(id.to_string()),
                 _ => None,
             };
-            (*input, answer.name(), id)
+            (input, event, answer.name(), id)
         };
-        self.if_last(|core| core.answers.iter().map(row).collect())
+        self.if_last(|rows| rows.answers.iter().map(row).collect())
+    }
+
+    #[getter]
+    fn postponed(&self) -> Vec<usize> {
+        self.if_last(|rows| rows.postponed.clone())
     }
 
     #[getter]
     fn delays(&self) -> Vec<(String, String, Option<String>, Option<i64>)> {
-        let row = |delay: &goald_matcher::executions::Delay| {
+        let row = |delay: &goald_matcher::proposal::Delay| {
             let connection = owned(&delay.connection);
             (
                 delay.tenant.to_string(),
@@ -100,15 +88,15 @@ impl ExecutionProposal {
                 delay.until,
             )
         };
-        self.if_last(|core| core.delays.iter().map(row).collect())
+        self.if_last(|rows| rows.delays.iter().map(row).collect())
     }
 
     #[getter]
     fn notifications(&self) -> Vec<(usize, &'static str, Option<String>)> {
-        let row = |each: &goald_matcher::executions::Notification| {
+        let row = |each: &goald_matcher::proposal::Notification| {
             Some((self.number(each.transition)?, each.kind, owned(&each.error)))
         };
-        self.core.notifications.iter().filter_map(row).collect()
+        self.rows().notifications.iter().filter_map(row).collect()
     }
 
     #[getter]
@@ -116,19 +104,26 @@ impl ExecutionProposal {
         let row = |(tenant, execution): &(Box<str>, Box<str>)| {
             (tenant.to_string(), execution.to_string())
         };
-        self.if_last(|core| core.unused_grants.iter().map(row).collect())
+        self.if_last(|rows| rows.unused_grants.iter().map(row).collect())
     }
 
     #[getter]
-    fn contact_checks(&self) -> Vec<(String, String)> {
-        let row =
-            |(tenant, contact): &(Box<str>, Box<str>)| (tenant.to_string(), contact.to_string());
-        self.core.contact_checks.iter().map(row).collect()
+    fn contact_checks(&self) -> Vec<(String, String, u32, usize, usize)> {
+        let row = |check: &goald_matcher::proposal::ContactCheck| {
+            (
+                check.tenant.to_string(),
+                check.contact.to_string(),
+                check.position,
+                check.contact_events,
+                check.deletions,
+            )
+        };
+        self.rows().contact_checks.iter().map(row).collect()
     }
 
     #[getter]
     fn start_checks(&self) -> Vec<(String, String, String, String)> {
-        let row = |check: &goald_matcher::executions::StartCheck| {
+        let row = |check: &goald_matcher::proposal::StartCheck| {
             (
                 check.tenant.to_string(),
                 check.contact.to_string(),
@@ -136,17 +131,20 @@ impl ExecutionProposal {
                 check.execution.to_string(),
             )
         };
-        self.core.start_checks.iter().map(row).collect()
+        self.rows().start_checks.iter().map(row).collect()
     }
 
     #[getter]
     fn event_checks(&self) -> Vec<(usize, String)> {
-        let checks = self.core.event_checks.iter();
+        let checks = self.rows().event_checks.iter();
         checks
             .filter_map(|(transition, event)| Some((self.number(*transition)?, event.to_string())))
             .collect()
     }
 }
+
+/// (input, event, answer, execution).
+type AnswerTuple = (Option<usize>, Option<String>, &'static str, Option<String>);
 
 /// (key, config, hops).
 type JobTuple = (String, String, u8);
@@ -156,50 +154,55 @@ fn job_tuple(job: &Job) -> JobTuple {
 }
 
 columns!(ExecutionTransitions(ExecutionProposal) {
-    tenant_id: &str = |row| &*row.tenant,
-    contact_id: &str = |row| &*row.contact,
-    slot: u16 = |row| u16::from(row.slot),
-    workflow_id: &str = |row| &*row.workflow,
-    execution_id: &str = |row| &*row.execution,
-    version: i32 = |row| row.version,
-    guard: Option<(String, u16, u16, &'static str)> = |row| row.guard.as_ref().map(|guard| {
+    tenant_id: &str = |(_, row)| &*row.tenant,
+    contact_id: &str = |(_, row)| &*row.contact,
+    slot: u16 = |(_, row)| u16::from(row.slot),
+    workflow_id: &str = |(_, row)| &*row.workflow,
+    execution_id: &str = |(_, row)| &*row.execution,
+    effect: Option<usize> = |(first, row)| row.effect.map(|effect| effect - first),
+    version: i32 = |(_, row)| row.version,
+    guard: Option<(String, u16, u16, &'static str)> = |(_, row)| row.guard.as_ref().map(|guard| {
         (guard.step.to_string(), guard.visit, guard.attempt, guard.state)
     }),
-    state: &'static str = |row| row.after.state.name(),
-    status: &'static str = |row| {
+    state: &'static str = |(_, row)| row.after.state.name(),
+    status: &'static str = |(_, row)| {
         row.end.map_or(row.after.state.status(), |end| end.status())
     },
-    waiting_for: Option<&'static str> = |row| {
+    waiting_for: Option<&'static str> = |(_, row)| {
         row.after.state.waiting_for().filter(|_| row.end.is_none())
     },
-    reason: Option<&'static str> = |row| row.end.map(|end| end.reason()),
-    step_id: &str = |row| &*row.step,
-    step_index: u16 = |row| u16::from(row.after.step) + 1,
-    total_steps: u16 = |row| u16::from(row.total_steps),
-    visit: u16 = |row| row.after.visit,
-    attempt: u16 = |row| row.after.attempt,
-    retry_count: u16 = |row| u16::from(row.after.retries),
-    hops: u16 = |row| u16::from(row.after.hops),
-    action: Option<&str> = |row| row.action.as_deref(),
-    connection: Option<&str> = |row| row.connection.as_deref(),
-    zone: &str = |row| &*row.zone,
-    since_ms: i64 = |row| row.after.since,
-    due_ms: Option<i64> = |row| row.after.due,
-    done_steps: Vec<String> = |row| row.done.iter().map(ToString::to_string).collect(),
-    started_at_ms: i64 = |row| row.started_at,
-    migrates: bool = |row| row.after.migrates,
-    used_event: bool = |row| row.after.used_event,
-    used_events: Vec<String> = |row| row.used_events.iter().map(ToString::to_string).collect(),
-    job: Option<JobTuple> = |row| row.job.as_ref().map(job_tuple),
-    closes_gate: bool = |row| row.closes_gate,
-    had_permit: bool = |row| row.permit.0,
-    has_permit: bool = |row| row.permit.1,
-    is_first_phase: bool = |row| row.is_first_phase,
+    reason: Option<&'static str> = |(_, row)| row.end.map(|end| end.reason()),
+    step_id: &str = |(_, row)| &*row.step,
+    step_index: u16 = |(_, row)| u16::from(row.after.step) + 1,
+    total_steps: u16 = |(_, row)| u16::from(row.total_steps),
+    visit: u16 = |(_, row)| row.after.visit,
+    attempt: u16 = |(_, row)| row.after.attempt,
+    retry_count: u16 = |(_, row)| u16::from(row.after.retries),
+    hops: u16 = |(_, row)| u16::from(row.after.hops),
+    action: Option<&str> = |(_, row)| row.action.as_deref(),
+    connection: Option<&str> = |(_, row)| row.connection.as_deref(),
+    zone: &str = |(_, row)| &*row.zone,
+    since_ms: i64 = |(_, row)| row.after.since,
+    since_seq: u16 = |(_, row)| row.after.since_seq,
+    due_ms: Option<i64> = |(_, row)| row.after.due,
+    done_steps: Vec<String> = |(_, row)| row.done.iter().map(ToString::to_string).collect(),
+    started_at_ms: i64 = |(_, row)| row.started_at,
+    migrates: bool = |(_, row)| row.after.migrates,
+    used_event: bool = |(_, row)| row.after.used_event,
+    used_events: Vec<String> = |(_, row)| row.used_events.iter().map(ToString::to_string).collect(),
+    job: Option<JobTuple> = |(_, row)| row.job.as_ref().map(job_tuple),
+    closes_gate: bool = |(_, row)| row.closes_gate,
+    had_permit: bool = |(_, row)| row.permit.0,
+    has_permit: bool = |(_, row)| row.permit.1,
+    is_first_phase: bool = |(_, row)| row.is_first_phase,
 });
 
 impl ExecutionTransitions {
-    fn rows(&self) -> impl ExactSizeIterator<Item = &Transition> {
-        self.0.core.transitions[self.0.slice.clone()].iter()
+    /// With the number of the first effect of the slice.
+    fn rows(&self) -> impl ExactSizeIterator<Item = (usize, &Transition)> {
+        let slice = self.0.0.slice();
+        let rows = self.0.rows().transitions[slice.transitions.clone()].iter();
+        rows.map(|row| (slice.effects.start, row))
     }
 }
 
@@ -252,13 +255,13 @@ impl ExecutionLogs {
     fn rows(&self) -> impl ExactSizeIterator<Item = (Option<usize>, &LogRow)> {
         let proposal = &self.0;
         let mut rows = Vec::new();
-        for row in &proposal.core.logs {
+        for row in &proposal.rows().logs {
             match row.subject {
                 Subject::Transition(transition) => {
                     let number = proposal.number(transition);
                     rows.extend(number.map(|number| (Some(number), row)));
                 }
-                Subject::Other { .. } if proposal.is_last() => rows.push((None, row)),
+                Subject::Other { .. } if proposal.0.slice().is_last => rows.push((None, row)),
                 Subject::Other { .. } => {}
             }
         }

@@ -10,6 +10,8 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::executions::ExecutionProposal;
+
 pub use self::columns::{Achievements, Effects, Exits};
 
 #[derive(Clone)]
@@ -229,6 +231,11 @@ impl Proposal {
     #[getter]
     fn changes_nothing(&self) -> bool {
         self.core.slice_changes_nothing(&self.slice)
+    }
+
+    #[getter]
+    fn executions(&self) -> Option<ExecutionProposal> {
+        ExecutionProposal::of(self)
     }
 
     #[getter]

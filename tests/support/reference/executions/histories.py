@@ -130,7 +130,7 @@ class Generator:
         """An input. Numbers stand for executions and attempts that exist at that time."""
         contact, number = self.pick(CONTACTS), self.random.randrange(6)
         hops = self.pick((0, 0, 0, 9, 10))
-        match self.random.randrange(43):
+        match self.random.randrange(48):
             case kind if kind < 17:
                 is_late = int(self.often(15))
                 return ("result", number, self.pick(OUTCOMES), is_late, self.often(50))
@@ -143,7 +143,7 @@ class Generator:
             case 29:
                 return ("delete", contact, self.pick((0, 5_000, 10**9)))
             case 30:
-                return ("goal_achieved", number)
+                return ("end", number)
             case 31:
                 return ("cancel", number, self.pick(CANCEL_REASONS))
             case 32 | 33:
@@ -154,6 +154,9 @@ class Generator:
                 return ("resume", number)
             case 38:
                 return ("gate", number, self.pick(("open", "closed", "lost")))
+            case 39 | 40 | 41 | 42:
+                age = self.pick((0, 0, 0, 5, 100_000))
+                return ("pay", contact, self.pick(WORKFLOWS), age)
         # An input is delivered again, unchanged.
         return ("again", self.random.randrange(20))
 

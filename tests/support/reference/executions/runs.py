@@ -43,6 +43,8 @@ class Run:
     hops: int = 0
     zone: str = "UTC"
     since: int = 0
+    since_seq: int = 0
+    """Of a wait for an event: the sequence within `since` of the entry with which it began."""
     due: int | None = None
     done: frozenset[str] = frozenset()
     used: frozenset[str] = frozenset()
@@ -76,8 +78,13 @@ class Evaluated:
     """Those that only events have changed."""
     closes: set[str] = field(default_factory=set)
     """Those whose gates must be closed."""
+    used: set[tuple[str, str, str]] = field(default_factory=set)
+    """(workflow, event key, run) of the events that met the goal of a run."""
+    ended_by_event: set[str] = field(default_factory=set)
+    """The runs whose enrollments another program has ended."""
     logs: list[tuple[str | None, str, int, str | None, int]] = field(default_factory=list)
     """(execution, event type, time, step, attempt)."""
-    answers: list[tuple[int, str]] = field(default_factory=list)
+    answers: list[tuple[str, str]] = field(default_factory=list)
+    """(request, answer)."""
     delays: list[tuple[str, int | None]] = field(default_factory=list)
     notifications: list[tuple[str, str]] = field(default_factory=list)

@@ -1,23 +1,13 @@
 //! Applies committed transitions to memory.
 
-use crate::executions::proposal::Transition;
-use crate::index::{Index, NewEnrollment};
+use crate::index::Index;
+use crate::proposal::Transition;
 
-/// Applies a transition: the execution, and the start or the end of its enrollment.
+/// Applies a transition, after the effect that starts or ends its enrollment: an execution that
+/// ends leaves memory with it.
 pub(crate) fn apply_transition(index: &mut Index, transition: &Transition) {
-    if transition.guard.is_none() && transition.end.is_none() {
-        index.insert(NewEnrollment {
-            tenant: &transition.tenant,
-            contact: &transition.contact,
-            enrollment: &transition.execution,
-            workflow: &transition.workflow,
-            enrolled_at: transition.started_at * 1_000,
-            met: &[],
-            // The event that started it does not count for it (E11).
-            excludes: true,
-            match_values: None,
-            joined_at: None,
-        });
+    if transition.end.is_some() {
+        return;
     }
     let Some(contact) = index.contact(&transition.tenant, &transition.contact) else {
         return;
@@ -25,9 +15,6 @@ pub(crate) fn apply_transition(index: &mut Index, transition: &Transition) {
     let Some(enrollment) = index.find_enrollment(contact, &transition.execution) else {
         return;
     };
-    if transition.end.is_some() {
-        return index.remove(contact, enrollment);
-    }
     let executions = index.executions_mut();
     let at = match executions.of(enrollment) {
         Some(at) => {

@@ -5,7 +5,7 @@ use crate::index::copy::{CopyReader, LoadError, boolean, integer, text};
 use crate::index::{Execution, Index, State, Steps};
 use crate::plan::UTC;
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "tenant_id",
     "execution_id",
     "contact_id",
@@ -23,13 +23,14 @@ const COLUMNS: [&str; 17] = [
     "done_steps",
     "migrates",
     "used_event",
+    "since_seq",
 ];
 /// Separates the ids of done steps.
 const SEPARATOR: char = '\x1f';
 
 /// Reads one stream of executions after another.
 #[derive(Debug)]
-pub struct ExecutionLoader(CopyReader<17>);
+pub struct ExecutionLoader(CopyReader<18>);
 
 impl Default for ExecutionLoader {
     fn default() -> ExecutionLoader {
@@ -54,7 +55,7 @@ impl ExecutionLoader {
     }
 }
 
-fn insert(fields: &[&[u8]; 17], index: &mut Index, registry: &Registry) -> Result<(), String> {
+fn insert(fields: &[&[u8]; 18], index: &mut Index, registry: &Registry) -> Result<(), String> {
     let read_text = |at: usize| text(fields[at], COLUMNS[at]);
     let number = |at: usize| integer(fields[at], COLUMNS[at]);
     let (tenant, id) = (read_text(0)?, read_text(1)?);
@@ -77,6 +78,7 @@ fn insert(fields: &[&[u8]; 17], index: &mut Index, registry: &Registry) -> Resul
         hops: small(number(10)?, "hops")?,
         zone: UTC,
         since: number(12)?,
+        since_seq: small(number(17)?, "since_seq")?,
         due: Some(number(13)?).filter(|due| *due >= 0),
         done: Steps::default(),
         migrates: boolean(fields[15], COLUMNS[15])?,

@@ -2,6 +2,7 @@
 
 use super::steps::Steps;
 use crate::index::slab::Linked;
+use crate::plan::UTC;
 
 /// The state of a live execution (§4): its status, and the reason for which it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub struct Execution {
     pub zone: u16,
     /// When the wait began, or the step became due.
     pub since: i64,
+    /// The sequence within `since` of the entry with which a wait for an event began; else 0.
+    pub since_seq: u16,
     /// When its timer fires, if it has one.
     pub due: Option<i64>,
     pub done: Steps,
@@ -161,7 +164,8 @@ pub(super) struct Record {
     pub previous: u32,
     visit: u16,
     attempt: u16,
-    zone: u16,
+    /// The zone; of a wait for an event, which has none, `since_seq`.
+    zone_or_seq: u16,
     since: Millis,
     due: Millis,
     done: [u8; 13],
@@ -187,7 +191,10 @@ impl Record {
             previous: crate::index::slab::NONE,
             visit: execution.visit,
             attempt: execution.attempt,
-            zone: execution.zone,
+            zone_or_seq: match execution.state {
+                Listening => execution.since_seq,
+                _ => execution.zone,
+            },
             since: Millis::of(Some(execution.since)),
             due: Millis::of(execution.due),
             done: execution.done.to_bytes(),
@@ -201,6 +208,10 @@ impl Record {
     }
 
     pub fn execution(&self) -> Execution {
+        let (zone, since_seq) = match self.state {
+            Listening => (UTC, self.zone_or_seq),
+            _ => (self.zone_or_seq, 0),
+        };
         Execution {
             plan: self.plan,
             state: self.state,
@@ -209,8 +220,9 @@ impl Record {
             attempt: self.attempt,
             retries: self.retries,
             hops: self.hops,
-            zone: self.zone,
+            zone,
             since: self.since.get().unwrap_or(0),
+            since_seq,
             due: self.due.get(),
             done: Steps::from_bytes(self.done),
             migrates: self.flags & MIGRATES != 0,

@@ -120,6 +120,7 @@ mod tests {
             retries: 0,
             hops: 0,
             zone: 0,
+            since_seq: 0,
             since: 0,
             due: Some(due),
             done: Steps::default(),

@@ -1,12 +1,50 @@
-//! The changes that an evaluation of executions proposes.
-
-use std::ops::Range;
+//! The changes of executions that a proposal has.
 
 use uuid::Uuid;
 
+use super::effect::Status;
 use crate::index::Execution;
 
-use super::input::CancelReason;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    User,
+    ContactDeleted,
+    ContactOptedOut,
+    ContactMerged,
+    WorkflowDeleted,
+    Superseded,
+    FailedExpired,
+}
+
+impl CancelReason {
+    pub const ALL: [CancelReason; 7] = [
+        CancelReason::User,
+        CancelReason::ContactDeleted,
+        CancelReason::ContactOptedOut,
+        CancelReason::ContactMerged,
+        CancelReason::WorkflowDeleted,
+        CancelReason::Superseded,
+        CancelReason::FailedExpired,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            CancelReason::User => "user",
+            CancelReason::ContactDeleted => "contact_deleted",
+            CancelReason::ContactOptedOut => "contact_opted_out",
+            CancelReason::ContactMerged => "contact_merged",
+            CancelReason::WorkflowDeleted => "workflow_deleted",
+            CancelReason::Superseded => "superseded",
+            CancelReason::FailedExpired => "failed_expired",
+        }
+    }
+
+    pub fn of(name: &str) -> Option<CancelReason> {
+        CancelReason::ALL
+            .into_iter()
+            .find(|each| each.name() == name)
+    }
+}
 
 /// The row of an execution before a change. The commit changes the row only if it is the same (X3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +67,16 @@ impl End {
         match self {
             End::Finished | End::GoalAchieved => "COMPLETED",
             End::Cancelled(_) => "CANCELLED",
+        }
+    }
+
+    /// The status of the enrollment.
+    pub fn enrollment(self) -> Status {
+        match self {
+            End::Finished => Status::Completed,
+            End::GoalAchieved => Status::CompletedGoal,
+            End::Cancelled(CancelReason::FailedExpired) => Status::Exited,
+            End::Cancelled(_) => Status::Cancelled,
         }
     }
 
@@ -59,6 +107,8 @@ pub struct Transition {
     pub slot: u8,
     pub workflow: Box<str>,
     pub execution: Box<str>,
+    /// The number of the effect on its enrollment, if the execution starts or ends.
+    pub effect: Option<usize>,
     pub version: i32,
     /// `None`: the execution is new.
     pub guard: Option<Guard>,
@@ -178,22 +228,43 @@ pub struct StartCheck {
     pub execution: Box<str>,
 }
 
+/// The request of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// The number of an input.
+    Input(usize),
+    /// The id of an event.
+    Event(Box<str>),
+}
+
+/// A question about a contact: its state after the events so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactCheck {
+    pub tenant: Box<str>,
+    pub contact: Box<str>,
+    /// How many events of the batch describe or delete the contact before the question.
+    pub position: u32,
+    /// How many contact events and deletions of the proposal precede it.
+    pub contact_events: usize,
+    pub deletions: usize,
+}
+
+/// The changes of executions. Rows that belong to no transition are part of the last slice.
 #[derive(Debug, Default)]
-pub struct ExecutionProposal {
-    pub(crate) generation: u64,
-    pub(crate) number: u64,
+pub struct ExecutionRows {
     /// Those of a contact follow each other, first those of the first phase.
     pub transitions: Vec<Transition>,
     pub logs: Vec<LogRow>,
-    /// By the number of the input.
-    pub answers: Vec<(usize, Answer)>,
+    pub answers: Vec<(Request, Answer)>,
     pub delays: Vec<Delay>,
     pub notifications: Vec<Notification>,
     /// Grants that were not used: (tenant, execution).
     pub unused_grants: Vec<(Box<str>, Box<str>)>,
-    /// (tenant, contact) pairs and starts whose facts are missing. The proposal must not be
-    /// committed, but evaluated again with them.
-    pub contact_checks: Vec<(Box<str>, Box<str>)>,
+    /// Inputs that must be given again, because events of their tenants are deferred.
+    pub postponed: Vec<usize>,
+    /// Contacts and starts whose facts are missing. The proposal must not be committed, but
+    /// evaluated again with them.
+    pub contact_checks: Vec<ContactCheck>,
     pub start_checks: Vec<StartCheck>,
     /// (transition, event key) of events that end waits, unless they have ended one of the
     /// execution before. If one has, and the facts did not exclude it, the proposal must be
@@ -201,40 +272,39 @@ pub struct ExecutionProposal {
     pub event_checks: Vec<(usize, Uuid)>,
 }
 
-impl ExecutionProposal {
+impl ExecutionRows {
+    /// No rows.
+    pub const NONE: ExecutionRows = ExecutionRows {
+        transitions: Vec::new(),
+        logs: Vec::new(),
+        answers: Vec::new(),
+        delays: Vec::new(),
+        notifications: Vec::new(),
+        unused_grants: Vec::new(),
+        postponed: Vec::new(),
+        contact_checks: Vec::new(),
+        start_checks: Vec::new(),
+        event_checks: Vec::new(),
+    };
+
     /// Whether facts were missing.
     pub fn is_incomplete(&self) -> bool {
         !self.contact_checks.is_empty() || !self.start_checks.is_empty()
     }
 
-    /// Runs of transitions of at most `max` each, to be committed one after the other. The later
-    /// phases of a contact are one run, whatever its size, and follow its first phase (X1).
-    pub fn slices(&self, max: usize) -> Vec<Range<usize>> {
-        let mut slices = Vec::new();
-        let (mut start, mut at) = (0, 0);
-        while at < self.transitions.len() {
-            let end = self.unit_end(at);
-            if end - start > max && at > start {
-                slices.push(start..at);
-                start = at;
-            }
-            at = end;
-        }
-        if start < at || slices.is_empty() {
-            slices.push(start..at);
-        }
-        slices
+    /// Whether there are rows to commit that belong to no transition.
+    pub fn has_unattached_rows(&self) -> bool {
+        let is_other = |row: &LogRow| matches!(row.subject, Subject::Other { .. });
+        self.logs.iter().any(is_other)
     }
 
-    /// The end of the transitions that must be committed together with this one.
-    fn unit_end(&self, at: usize) -> usize {
-        let first = &self.transitions[at];
-        if first.is_first_phase {
-            return at + 1;
-        }
-        let belongs = |each: &&Transition| {
-            each.contact == first.contact && each.tenant == first.tenant && !each.is_first_phase
-        };
-        at + self.transitions[at..].iter().take_while(belongs).count()
+    pub fn is_empty(&self) -> bool {
+        self.transitions.is_empty()
+            && self.logs.is_empty()
+            && self.answers.is_empty()
+            && self.delays.is_empty()
+            && self.unused_grants.is_empty()
+            && self.postponed.is_empty()
+            && !self.is_incomplete()
     }
 }
