@@ -86,3 +86,21 @@ def test_the_difference_says_where_a_removed_step_continues() -> None:
     old, new = definition(*steps("abc")), definition(*steps("ac"))
     removed = compare_definitions(old, new)[-1]
     assert (removed.step_id, removed.change, removed.continues_at) == ("b", "removed", "c")
+
+
+def test_a_branch_that_leaves_the_workflow_is_not_the_way_on() -> None:
+    leaves = {"id": "c", "condition": {"has_tag": "VIP"}, "then": [{"id": "e", "exit": True}]}
+    old = definition(*steps("a"), leaves | {"else": steps("y")}, *steps("z"))
+    assert continuations(old, definition(*steps("yz")))["c"] == "y"
+    assert continuations(old, definition(*steps("z")))["c"] == "z"
+    assert continuations(old, definition(*steps("z")))["e"] is None
+
+
+def test_a_step_before_an_exit_is_completed_with_it() -> None:
+    leaves = {
+        "id": "c",
+        "condition": {"has_tag": "VIP"},
+        "then": [*steps("x"), {"id": "e", "exit": True}],
+    }
+    old = definition(leaves, *steps("z"))
+    assert continuations(old, definition(*steps("z")))["x"] is None

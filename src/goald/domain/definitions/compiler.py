@@ -69,7 +69,7 @@ def _instructions(definition: WorkflowDefinition) -> tuple[Instruction, ...]:
     """Compile the steps from the last to the first, so that the targets of a step are known."""
     steps = list(walk_steps(definition.steps))
     positions = {step.id: position for position, step in enumerate(steps)}
-    targets = dict(_targets(definition.steps, positions, len(steps)))
+    targets = targets_of(definition)
     longest = {len(steps): 0}
     reversed_: list[Instruction] = [End()]
     for step in reversed(steps):
@@ -78,6 +78,14 @@ def _instructions(definition: WorkflowDefinition) -> tuple[Instruction, ...]:
         longest[positions[step.id]] = count
         reversed_.append(_instruction(step, count, then, otherwise, definition.max_lateness))
     return tuple(reversed(reversed_))
+
+
+def targets_of(definition: WorkflowDefinition) -> dict[str, tuple[int, int]]:
+    """Return the two positions at which each step continues, in the order of `walk_steps`: after
+    its condition held or its event came, and otherwise."""
+    steps = list(walk_steps(definition.steps))
+    positions = {step.id: position for position, step in enumerate(steps)}
+    return dict(_targets(definition.steps, positions, len(steps)))
 
 
 def _targets(

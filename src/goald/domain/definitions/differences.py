@@ -3,12 +3,13 @@ continue in the new one (X10)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
+from goald.domain.definitions.compiler import targets_of
 from goald.domain.definitions.steps import (
     ConditionStep,
     EventWait,
+    ExitStep,
     Step,
     WorkflowDefinition,
     branches_of,
@@ -58,23 +59,35 @@ def continuations(old: WorkflowDefinition, new: WorkflowDefinition) -> dict[str,
     """Return, for each step of the old version, the step of the new one at which an execution that
     is at the step continues: the same step; if it was removed, the next step after it that was
     not. If there is no such step, it is None, and the execution is completed. The branches of a
-    removed step are not entered, because nothing says which of them an execution would take."""
+    removed step are not entered, because nothing says which of them an execution would take;
+    unless one of them leaves the workflow: then it is the other one."""
     surviving = {step.id for step in walk_steps(new.steps)}
-    found: dict[str, str | None] = {}
-    for step_id, following in _followers(old.steps, None):
-        found[step_id] = following
+    found = _followers(old)
     return {step_id: _first_surviving(step_id, found, surviving) for step_id in found}
 
 
-def _followers(steps: Sequence[Step], after: str | None) -> Iterator[tuple[str, str | None]]:
-    """Yield each step with the step after it, past its branches; None at the end."""
-    for step, following in pairwise([*steps, None]):
-        if step is None:
-            continue
-        next_id = after if following is None else following.id
-        yield step.id, next_id
-        for branch in branches_of(step):
-            yield from _followers(branch, next_id)
+def _followers(definition: WorkflowDefinition) -> dict[str, str | None]:
+    """Return for each step the first step that all paths from it reach which do not leave the
+    workflow; None at the end. The state machine moves executions by the same rule."""
+    steps = list(walk_steps(definition.steps))
+    targets = targets_of(definition)
+    following: dict[int, int | None] = {len(steps): None}
+    for position, step in reversed(list(enumerate(steps))):
+        is_exit = isinstance(step, ExitStep)
+        following[position] = None if is_exit else _join(following, *targets[step.id])
+    ids = [*(step.id for step in steps), None]
+    after = ((step.id, following[position]) for position, step in enumerate(steps))
+    return {step_id: None if at is None else ids[at] for step_id, at in after}
+
+
+def _join(following: Mapping[int, int | None], first: int | None, second: int | None) -> int | None:
+    """Return the first position that both paths reach. None is a path that leaves the workflow."""
+    while first is not None and second is not None and first != second:
+        if first < second:
+            first = following[first]
+        else:
+            second = following[second]
+    return second if first is None else first
 
 
 def _first_surviving(
