@@ -439,11 +439,16 @@ class Matcher:
     def advance_timers(self, watermark_ms: int) -> None:
         """Fire the timers that are not later than the watermark (X6). The next evaluations process
         them; proposals can still be applied."""
+    def execution_queues(self) -> list[tuple[str, str, str | None, int]]:
+        """(tenant, action, connection, number of executions) of the queues of due steps that are
+        not empty (X16). The action is empty for steps that are no actions: they need a permit
+        only. Without a connection, the steps of an action are one queue."""
     def queued_executions(
-        self, tenant_id: str, limit: int
-    ) -> list[tuple[str, str, str, int, bool, str | None]]:
-        """(tenant, contact, execution, time at which its step became due, whether it has a permit,
-        connection) of executions that wait for a job, the oldest first."""
+        self, tenant_id: str, action: str, connection: str | None, limit: int
+    ) -> list[tuple[str, str, str, int, bool]]:
+        """(tenant, contact, execution, time at which its step became due, whether it has a permit)
+        of the first executions in a queue: those that have a permit, then the others, the oldest
+        first."""
     def executions_in(self, state: str) -> list[tuple[str, str, str]]:
         """(tenant, contact, execution) of the executions in a state. Reads all executions. Raises
         ValueError if there is no such state."""
@@ -696,8 +701,9 @@ class ExecutionProposal:
     @property
     def logs(self) -> ExecutionLogs: ...
     @property
-    def answers(self) -> list[tuple[int | None, str | None, str, str | None]]:
-        """(index of the input, id of the event, answer, execution) of cancellations and migrations
+    def answers(self) -> list[tuple[int | None, str | None, str, str, str, str | None]]:
+        """(index of the input, id of the event, tenant, contact, answer, execution) of
+        cancellations and migrations
         among the inputs, and of the requests among the events: started, repeated, duplicate,
         already_running, not_allowed_again, opted_out, inactive_workflow, accepted, not_failed,
         not_found."""

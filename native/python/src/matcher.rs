@@ -4,7 +4,7 @@
 use goald_matcher::evaluate::{
     EvaluateOptions, ExcludedEvent, KnownState, OldTags, Origin, Rules, StoredFacts,
 };
-use goald_matcher::executions::{self as core_executions, ExecutionKey, TenantSettings};
+use goald_matcher::executions::{self as core_executions, ExecutionKey, Queue, TenantSettings};
 use goald_matcher::ids::derived::parse_event_key;
 use goald_matcher::matcher::{Matcher as Core, Target};
 use pyo3::exceptions::PyValueError;
@@ -280,8 +280,28 @@ impl Matcher {
         py.detach(|| self.0.advance_timers(watermark_ms));
     }
 
-    fn queued_executions(&mut self, tenant_id: &str, limit: usize) -> Vec<Queued> {
-        let queued = self.0.queued_executions(tenant_id, limit);
+    fn execution_queues(&mut self) -> Vec<(String, String, Option<String>, usize)> {
+        let queues = self.0.execution_queues().into_iter();
+        let row = |(queue, count): (Queue, usize)| {
+            let connection = queue.connection.map(Into::into);
+            (queue.tenant.into(), queue.action.into(), connection, count)
+        };
+        queues.map(row).collect()
+    }
+
+    fn queued_executions(
+        &mut self,
+        tenant_id: &str,
+        action: &str,
+        connection: Option<&str>,
+        limit: usize,
+    ) -> Vec<Queued> {
+        let queue = Queue {
+            tenant: tenant_id.into(),
+            action: action.into(),
+            connection: connection.map(Into::into),
+        };
+        let queued = self.0.queued_executions(&queue, limit);
         queued.into_iter().map(executions::queued).collect()
     }
 

@@ -341,8 +341,10 @@ def _assert_same(expected: Evaluated, whole: _native.Proposal, ended: set[str]) 
     )  # fmt: skip
     assert sorted(map(repr, logs)) == sorted(map(repr, expected.logs))
     # Answers to other inputs have their number instead.
-    answers = [(event, answer) for _, event, answer, _ in proposal.answers if event is not None]
-    others = [answer for number, _, answer, _ in proposal.answers if number is not None]
+    answers = [
+        (event, answer) for _, event, _, _, answer, _ in proposal.answers if event is not None
+    ]
+    others = [answer for number, *_, answer, _ in proposal.answers if number is not None]
     of_events = [each for each in expected.answers if each in answers]
     assert sorted(answers) == sorted(of_events)
     assert sorted(others) == sorted(each[1] for each in expected.answers if each not in answers)

@@ -144,7 +144,7 @@ def test_a_start_proposes_a_job_and_its_rows() -> None:
     transitions = rows.transitions
     (execution,) = transitions.execution_id
     request = "workflow.execution.requested-c-1"
-    assert rows.answers == [(None, request, "started", execution)]
+    assert rows.answers == [(None, request, "acme", "c-1", "started", execution)]
     assert (proposal.effects.enrollment_id, transitions.effect) == ([execution], [0])
     assert transitions.slot == [_native.slot_of("acme", "c-1")]
     assert (transitions.guard, transitions.status) == ([None], ["ACTIVE"])
@@ -163,8 +163,10 @@ def test_an_execution_without_a_grant_waits_in_the_queue() -> None:
     proposal = evaluate(found, [trigger()], grants=[])
     assert rows_of(proposal).transitions.waiting_for == ["limit"]
     apply(found, proposal)
-    ((*grant, since, has_permit, connection),) = found.queued_executions("acme", 10)
-    assert (since, has_permit, connection) == (NOW_MS, False, "crm")
+    assert found.execution_queues() == [("acme", "noop", "crm", 1)]
+    ((*grant, since, has_permit),) = found.queued_executions("acme", "noop", "crm", 10)
+    assert (since, has_permit) == (NOW_MS, False)
+    assert found.queued_executions("acme", "noop", None, 10) == []
     started = rows_of(evaluate(found, [], grants=[(grant[0], grant[1], grant[2])]))
     assert started.transitions.status == ["ACTIVE"]
     assert started.unused_grants == []
@@ -306,3 +308,21 @@ def test_an_execution_fails_after_the_last_attempt_that_can_be_numbered() -> Non
     rows = rows_of(evaluate(found, [], grants=[("acme", "c-1", "e-1")]))
     assert (rows.transitions.state, rows.transitions.job) == (["failed"], [None])
     assert "max_retries_exhausted" in rows.logs.event_type
+
+
+def test_executions_that_have_a_permit_are_first_in_their_queue() -> None:
+    found = matcher(WorkflowDefinition((ACTION,)))
+    rows = [
+        ("e-1", "queued", NOW_MS - 10),
+        ("e-2", "queued", NOW_MS - 20),
+        ("e-3", "ready", NOW_MS),
+    ]
+    enrollments = [copy_row("acme", id_, "c-1", "w-1", NOW_MS * 1_000, []) for id_, *_ in rows]
+    found.load(COPY_HEADER + b"".join(enrollments) + COPY_TRAILER)
+    executions = [
+        execution_row(execution_id=id_, state=state, since=since) for id_, state, since in rows
+    ]
+    found.load_executions(COPY_HEADER + b"".join(executions) + COPY_TRAILER)
+    queued = found.queued_executions("acme", "noop", "crm", 10)
+    assert [id_ for _, _, id_, *_ in queued] == ["e-3", "e-2", "e-1"]
+    assert found.execution_queues() == [("acme", "noop", "crm", 3)]

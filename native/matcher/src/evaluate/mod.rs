@@ -40,9 +40,9 @@ use crate::index::{Index, NONE};
 use crate::proposal::{EntryRef, ForwardedEvents, Proposal, RejectedEvent};
 use crate::route::routing_key;
 
+pub use self::batch::{OwnRun, OwnStart};
 pub use self::explain::{StoredFacts, explain};
 pub use self::goal_events::{GoalEvent, goal_events, run_events};
-pub use self::own_runs::{OwnRun, OwnStart};
 pub use self::stored::ended::{EndedAnswer, WatchedRun};
 pub use self::stored::known_contacts::{KnownState, OldTags};
 pub use self::stored::origins::Origin;

@@ -1,6 +1,7 @@
 //! The enrollments of executions: goald starts and ends them itself. They are enrollments like all
 //! others, so their effects are in the overlay, where later events of the batch find them.
 
+use super::batch::{OwnRun, OwnStart};
 use super::record::microseconds;
 use super::{Evaluation, Located, TYPES, turn};
 use crate::event::Event;
@@ -9,23 +10,6 @@ use crate::ids::packed::Key;
 use crate::index::NONE;
 use crate::proposal::{Effect, EntryRef, Status};
 use crate::route::slot_of;
-
-/// The enrollment of an execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnRun {
-    /// In the index.
-    Indexed(u32),
-    /// The number of the effect that starts it.
-    New(usize),
-}
-
-/// The start of an execution by an event.
-#[derive(Debug, Clone, Copy)]
-pub struct OwnStart<'s> {
-    pub workflow: &'s str,
-    pub enrollment: &'s str,
-    pub enrolled_at: i64,
-}
 
 impl<'i> Evaluation<'i> {
     /// How many contact events and deletions the events so far have caused.

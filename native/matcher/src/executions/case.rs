@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
-use super::events::Observed;
-use super::input::{Options, Received};
+use super::input::{Observed, Options, Place, Received};
 use super::messages::Report;
 use super::registry::Registry;
 use super::run::Run;
@@ -26,14 +25,6 @@ pub(crate) struct Context<'c> {
     pub clock_skew: i64,
     /// The granted executions of all tenants (tenant, execution); `None`: all.
     pub granted: Option<&'c HashSet<(&'c str, &'c str)>>,
-}
-
-/// How many contact events and deletions precede a question: of the contact, and in the proposal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub position: u32,
-    pub contact_events: usize,
-    pub deletions: usize,
 }
 
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::case::{Case, Place};
-use super::input::{Input, InputKind, Received};
+use super::case::Case;
+use super::input::{Input, InputKind, Observed, Received};
 use super::messages::{Message, is_message};
 use super::run::Arrival;
 use crate::config::GoalType;
@@ -12,24 +12,10 @@ use crate::event::{Event, Fact, Text};
 use crate::ids::derived::event_key;
 use crate::index::State;
 use crate::plan::StepKind;
-use crate::proposal::{Answer, CancelReason, EntryRef, Request};
+use crate::proposal::{Answer, CancelReason, EntryRef, Request, RequestSource};
 
 /// The source of the changes that actions make.
 const ACTIONS: &str = "goald/actions";
-
-/// An event that may start executions and end waits.
-#[derive(Debug)]
-pub(super) struct Observed<'c> {
-    pub entry: EntryRef<'c>,
-    pub event: Event<'c>,
-    pub at: Received,
-    /// Of a change that an action made (X14).
-    pub hops: u8,
-    /// The attributes that the event gives.
-    pub changed: Vec<Text<'c>>,
-    /// The place after the event.
-    place: Place,
-}
 
 impl<'c> Case<'c> {
     /// Applies the next event of the contact. Returns whether it is one for executions only. Fails
@@ -88,9 +74,17 @@ impl<'c> Case<'c> {
             }
         };
         if let Some(answer) = answer {
-            let request = Request::Event((*event.id).into());
-            self.answers.push((request, answer));
+            self.answer(RequestSource::Event((*event.id).into()), answer);
         }
+    }
+
+    fn answer(&mut self, source: RequestSource, answer: Answer) {
+        let request = Request {
+            tenant: self.tenant.clone(),
+            contact: self.contact.clone(),
+            source,
+        };
+        self.answers.push((request, answer));
     }
 
     /// Applies an input with this number.
@@ -105,7 +99,7 @@ impl<'c> Case<'c> {
         let found = self.find(execution);
         if is_asked {
             let answer = found.map_or(Answer::NotFound, |_| Answer::Accepted);
-            self.answers.push((Request::Input(number), answer));
+            self.answer(RequestSource::Input(number), answer);
         }
         let Some(run) = found else {
             return;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
+use crate::event::{Event, Text};
 use crate::plan::Contact;
 use crate::proposal::{CancelReason, EntryRef};
 
@@ -173,4 +174,26 @@ impl Default for EngineRules {
             requires_opt_in: false,
         }
     }
+}
+
+/// How many contact events and deletions precede a question: of the contact, and in the proposal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub position: u32,
+    pub contact_events: usize,
+    pub deletions: usize,
+}
+
+/// An event that may start executions and end waits.
+#[derive(Debug)]
+pub(super) struct Observed<'c> {
+    pub entry: EntryRef<'c>,
+    pub event: Event<'c>,
+    pub at: Received,
+    /// Of a change that an action made (X14).
+    pub hops: u8,
+    /// The attributes that the event gives.
+    pub changed: Vec<Text<'c>>,
+    /// The place after the event.
+    pub place: Place,
 }

@@ -30,5 +30,5 @@ pub use self::memory::ExecutionLoader;
 pub(crate) use self::memory::apply_transition;
 pub use crate::index::{Execution, State, Steps};
 
-pub use self::queue::{ExecutionKey, QueuedExecution};
+pub use self::queue::{ExecutionKey, Queue, QueuedExecution};
 pub use self::registry::{Overdue, Registry, TenantSettings, WorkflowPlans};

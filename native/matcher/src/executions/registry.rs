@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::queue::Queue;
 use crate::config::ConfigError;
 use crate::event::Fact;
-use crate::index::{Execution, Executions};
-use crate::plan::{Plan, Zones};
+use crate::index::Executions;
+use crate::plan::{Plan, Step, StepKind, Zones};
 
 /// How steps are treated that became due while the workflow was inactive (X7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub struct Registry {
     workflows: Vec<Workflow>,
     plans: Vec<Option<Published>>,
     free: Vec<u32>,
+    queues: Vec<Queue>,
+    queue_numbers: HashMap<Queue, u32>,
     pub zones: Zones,
 }
 
@@ -122,8 +125,8 @@ impl Registry {
                 plan,
             };
             let at = absent.remove(&version).unwrap_or_else(|| self.free_plan());
+            executions.set_plan(at, number, self.queues_of(given.tenant, &published.plan));
             self.plans[at as usize] = Some(published);
-            executions.set_plan(at, tenant, number);
             self.workflows[number as usize].versions.insert(version, at);
         }
         for (version, at) in absent {
@@ -146,6 +149,37 @@ impl Registry {
             executions.set_active(number, given.is_active);
         }
         Ok(())
+    }
+
+    /// The numbers of the queues of the steps of a plan.
+    fn queues_of(&mut self, tenant: &str, plan: &Plan) -> Box<[u32]> {
+        let of_step = |step: &Step| {
+            let (action, connection) = match &step.kind {
+                StepKind::Act(act) => (act.action.clone(), act.connection.clone()),
+                _ => (Box::default(), None),
+            };
+            let queue = Queue {
+                tenant: tenant.into(),
+                action,
+                connection,
+            };
+            let number = self.queue_numbers.get(&queue).copied();
+            number.unwrap_or_else(|| {
+                let number = self.queues.len() as u32;
+                self.queue_numbers.insert(queue.clone(), number);
+                self.queues.push(queue);
+                number
+            })
+        };
+        plan.steps.iter().map(of_step).collect()
+    }
+
+    pub fn queue(&self, number: u32) -> &Queue {
+        &self.queues[number as usize]
+    }
+
+    pub fn queue_number(&self, queue: &Queue) -> Option<u32> {
+        self.queue_numbers.get(queue).copied()
     }
 
     fn free_plan(&mut self) -> u32 {
@@ -224,12 +258,6 @@ impl Registry {
             .versions
             .get(&version)
             .copied()
-    }
-
-    /// The connection of the action at which an execution is.
-    pub(crate) fn connection(&self, execution: &Execution) -> Option<Box<str>> {
-        let act = self.plan(execution.plan).plan.act(execution.step);
-        act.and_then(|act| act.connection.clone())
     }
 
     /// A plan that an execution uses, or that is current.

@@ -3,9 +3,8 @@
 use uuid::Uuid;
 
 use super::case::Case;
-use super::events::Observed;
 use super::ids;
-use super::input::{Received, StartFacts};
+use super::input::{Observed, Received, StartFacts};
 use super::run::Run;
 use crate::index::{Execution, State, Steps};
 use crate::plan::{Allow, UTC};

@@ -2,7 +2,7 @@
 
 use super::Matcher;
 use crate::config::ConfigError;
-use crate::executions::{ExecutionKey, QueuedExecution, TenantSettings, WorkflowPlans};
+use crate::executions::{ExecutionKey, Queue, QueuedExecution, TenantSettings, WorkflowPlans};
 use crate::index::{LoadError, State};
 
 impl Matcher {
@@ -44,20 +44,32 @@ impl Matcher {
         self.index.executions_mut().advance(watermark);
     }
 
-    /// The executions of a tenant that wait for a job, the oldest first.
-    pub fn queued_executions(&self, tenant: &str, limit: usize) -> Vec<QueuedExecution> {
+    /// The queues of due steps, with the numbers of executions that wait in them.
+    pub fn execution_queues(&self) -> Vec<(Queue, usize)> {
         let executions = self.index.executions();
-        let number = self.registry.tenant_number(tenant);
-        let queue = number
+        let queues = executions.queues();
+        queues
+            .map(|number| {
+                let queue = self.registry.queue(number).clone();
+                (queue, executions.queue(number).len())
+            })
+            .collect()
+    }
+
+    /// The executions that wait in a queue: first those that have a permit, then by the time at which
+    /// their steps became due.
+    pub fn queued_executions(&self, queue: &Queue, limit: usize) -> Vec<QueuedExecution> {
+        let executions = self.index.executions();
+        let number = self.registry.queue_number(queue);
+        let queued = number
             .into_iter()
             .flat_map(|number| executions.queue(number));
-        let queued = queue.take(limit).map(|at| {
+        let queued = queued.take(limit).map(|at| {
             let execution = executions.get(at);
             QueuedExecution {
                 key: self.execution_key(at),
                 since: execution.since,
                 has_permit: execution.state.has_permit(),
-                connection: self.registry.connection(&execution),
             }
         });
         queued.collect()

@@ -230,7 +230,14 @@ pub struct StartCheck {
 
 /// The request of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub struct Request {
+    pub tenant: Box<str>,
+    pub contact: Box<str>,
+    pub source: RequestSource,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestSource {
     /// The number of an input.
     Input(usize),
     /// The id of an event.

@@ -14,7 +14,7 @@ pub use effect::{
 };
 pub use execution::{
     Answer, CancelReason, ContactCheck, Delay, End, ExecutionRows, Guard, Job, LogRow,
-    Notification, Request, StartCheck, Subject, Transition,
+    Notification, Request, RequestSource, StartCheck, Subject, Transition,
 };
 pub use forwarded::ForwardedEvents;
 pub use rows::{

@@ -65,7 +65,7 @@ impl Proposal {
         let mut ends = Vec::new();
         let (mut rows, mut used) = (0, 0);
         let mut last = (0, 0);
-        for unit in self.units(&whole) {
+        for unit in self.units(whole.effects.clone(), whole.transitions.clone()) {
             let of_effects = bytes(&sizes[unit.effects.clone()]);
             let size = of_effects + bytes(&of_transitions[unit.transitions.clone()]);
             if rows > 0 && (rows + unit.len() > max_effects || used + size > max_bytes) {
@@ -121,7 +121,7 @@ impl Proposal {
     /// one contact with transitions. Separates inseparable effects only if the slice has no others.
     pub fn halves(&self, slice: &Slice) -> Option<(Slice, Slice)> {
         let end = (slice.effects.end, slice.transitions.end);
-        let units = self.units(slice);
+        let units = self.units(slice.effects.clone(), slice.transitions.clone());
         let middle = match &units[..] {
             [] => return None,
             [unit] if unit.transitions.is_empty() && unit.len() > 1 => {

@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use super::effect::Effect;
 use super::execution::{Subject, Transition};
 use super::rows::Proposal;
-use super::slice::Slice;
 
 /// Effects and transitions that are in one slice, and follow each other in the proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,22 +71,22 @@ impl Proposal {
         }
     }
 
-    /// The units of a slice, in order.
-    pub(super) fn units(&self, slice: &Slice) -> Vec<Unit> {
+    /// The units of a slice with these effects and transitions, in order.
+    pub(super) fn units(&self, effects: Range<usize>, transitions: Range<usize>) -> Vec<Unit> {
         let homes = self.homes();
         let inseparable = self.inseparable();
         let is_joined = |effect: usize| {
             let home = homes.of_effect(effect);
             inseparable[effect] || (home < effect && homes.of_effect(effect - 1) == home)
         };
-        let Range { mut start, end } = slice.effects;
-        let mut transition = slice.transitions.start;
+        let Range { mut start, end } = effects;
+        let mut transition = transitions.start;
         let mut units = Vec::new();
         while start < end {
             let next = (start + 1..end).find(|&effect| !is_joined(effect));
             let next = next.unwrap_or(end);
             let first = transition;
-            while transition < slice.transitions.end && homes.transitions[transition] < next {
+            while transition < transitions.end && homes.transitions[transition] < next {
                 transition += 1;
             }
             units.push(Unit {
@@ -96,7 +95,7 @@ impl Proposal {
             });
         }
         // The others are of contacts without effects.
-        let transitions = &self.transitions()[..slice.transitions.end];
+        let transitions = &self.transitions()[..transitions.end];
         while transition < transitions.len() {
             let of_contact = contact_of(&transitions[transition]);
             let rest = transitions[transition..].iter();

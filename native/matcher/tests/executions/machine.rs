@@ -127,7 +127,7 @@ fn without_a_grant_a_due_step_waits_in_the_queue() {
         (shard.state(), shard.transition().permit),
         (State::Queued, (false, false))
     );
-    let queued = shard.matcher.queued_executions("acme", 10);
+    let queued = shard.queued("noop");
     assert_eq!((queued[0].since, queued[0].has_permit), (shard.now, false));
     let grant = queued[0].key.clone();
     shard.grants = Some(vec![grant.clone()]);
@@ -140,7 +140,7 @@ fn without_a_grant_a_due_step_waits_in_the_queue() {
     shard.finish(Outcome::Success);
     assert_eq!(shard.state(), State::Sleeping);
     assert_eq!(shard.last.unused_grants[0].1, grant.2.into_boxed_str());
-    assert!(shard.matcher.queued_executions("acme", 10).is_empty());
+    assert!(shard.queued("noop").is_empty());
 }
 
 #[test]
@@ -151,9 +151,7 @@ fn a_step_that_would_start_too_late_is_skipped() {
     let mut shard = Shard::new(&plan);
     shard.grants = Some(Vec::new());
     shard.start();
-    shard.grants = Some(vec![
-        shard.matcher.queued_executions("acme", 1)[0].key.clone(),
-    ]);
+    shard.grants = Some(vec![shard.queued("noop")[0].key.clone()]);
     shard.log();
     shard.pass(61);
     assert_eq!(
@@ -232,7 +230,7 @@ fn an_execution_enters_its_first_step_when_the_account_has_room() {
         (shard.state(), shard.transition().permit),
         (State::Queued, (false, false))
     );
-    let grant = shard.matcher.queued_executions("acme", 1)[0].key.clone();
+    let grant = shard.queued("")[0].key.clone();
     shard.grants = Some(vec![grant.clone()]);
     shard.pass(10);
     // The wait begins now, and needs no permit.

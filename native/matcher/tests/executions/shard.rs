@@ -7,7 +7,7 @@ use goald_matcher::config::{GoalSpec, WorkflowSpec};
 use goald_matcher::evaluate::EvaluateOptions;
 use goald_matcher::executions::{
     ActionResult, AttemptKey, EngineRules, Facts, GateAnswer, Grants, Input, InputKind, Options,
-    Outcome, Overdue, StartFacts, State, WorkflowPlans,
+    Outcome, Overdue, Queue, QueuedExecution, StartFacts, State, WorkflowPlans,
 };
 use goald_matcher::matcher::Matcher;
 use goald_matcher::plan::Contact;
@@ -271,6 +271,16 @@ impl Shard {
             .extend(rows.answers.iter().map(|(_, answer)| answer.clone()));
         self.last = rows;
         &self.last
+    }
+
+    /// The executions whose steps of this action wait.
+    pub fn queued(&self, action: &str) -> Vec<QueuedExecution> {
+        let queue = Queue {
+            tenant: "acme".into(),
+            action: action.into(),
+            connection: None,
+        };
+        self.matcher.queued_executions(&queue, 10)
     }
 
     /// Starts an execution by a request.

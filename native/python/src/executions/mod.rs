@@ -14,20 +14,12 @@ use crate::convert::value_error;
 pub use self::input::{OwnedOptions, unknown};
 pub use self::proposal::{ExecutionLogs, ExecutionProposal, ExecutionTransitions};
 
-/// (tenant, contact, execution, since, whether it has a permit, connection).
-pub type Queued = (String, String, String, i64, bool, Option<String>);
+/// (tenant, contact, execution, since, whether it has a permit).
+pub type Queued = (String, String, String, i64, bool);
 
 pub fn queued(row: QueuedExecution) -> Queued {
     let (tenant, contact, execution) = row.key;
-    let connection = row.connection.map(Into::into);
-    (
-        tenant,
-        contact,
-        execution,
-        row.since,
-        row.has_permit,
-        connection,
-    )
+    (tenant, contact, execution, row.since, row.has_permit)
 }
 
 /// Replaces the plans of a workflow that a dict describes.

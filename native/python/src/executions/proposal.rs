@@ -1,7 +1,9 @@
 //! The changes of executions in a proposal, or in a slice of one. Columns become lists when they are
 //! read.
 
-use goald_matcher::proposal::{Answer, ExecutionRows, Job, LogRow, Request, Subject, Transition};
+use goald_matcher::proposal::{
+    Answer, ExecutionRows, Job, LogRow, Request, RequestSource, Subject, Transition,
+};
 use pyo3::prelude::*;
 
 use crate::proposal::Proposal;
@@ -59,15 +61,16 @@ impl ExecutionProposal {
     #[getter]
     fn answers(&self) -> Vec<AnswerTuple> {
         let row = |(request, answer): &(Request, Answer)| {
-            let (input, event) = match request {
-                Request::Input(number) => (Some(*number), None),
-                Request::Event(id) => (None, Some(id.to_string())),
+            let (input, event) = match &request.source {
+                RequestSource::Input(number) => (Some(*number), None),
+                RequestSource::Event(id) => (None, Some(id.to_string())),
             };
+            let (tenant, contact) = (request.tenant.to_string(), request.contact.to_string());
             let id = match answer {
                 Answer::Started(id) | Answer::Repeated(id) => Some(id.to_string()),
                 _ => None,
             };
-            (input, event, answer.name(), id)
+            (input, event, tenant, contact, answer.name(), id)
         };
         self.if_last(|rows| rows.answers.iter().map(row).collect())
     }
@@ -143,8 +146,15 @@ impl ExecutionProposal {
     }
 }
 
-/// (input, event, answer, execution).
-type AnswerTuple = (Option<usize>, Option<String>, &'static str, Option<String>);
+/// (input, event, tenant, contact, answer, execution).
+type AnswerTuple = (
+    Option<usize>,
+    Option<String>,
+    String,
+    String,
+    &'static str,
+    Option<String>,
+);
 
 /// (key, config, hops).
 type JobTuple = (String, String, u8);

@@ -2,6 +2,8 @@
 
 mod deletions;
 mod overlay;
+mod own_run;
 
 pub use self::deletions::Deletions;
 pub use self::overlay::Overlay;
+pub use self::own_run::{OwnRun, OwnStart};

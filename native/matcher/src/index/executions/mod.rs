@@ -21,6 +21,9 @@ const PAGE: usize = 1024;
 
 /// An execution, ordered by time.
 type Timed = (i64, u32);
+/// A due execution, ordered by whether it needs a permit: the others hold theirs until they start a
+/// job. Then by the time at which its step became due.
+type Due = (bool, i64, u32);
 
 /// The timers and counts of a workflow.
 #[derive(Debug, Default)]
@@ -33,7 +36,6 @@ struct OfWorkflow {
 /// The plan of an execution, as far as this table knows it.
 #[derive(Debug, Clone, Copy, Default)]
 struct OfPlan {
-    tenant: u32,
     workflow: u32,
     executions: u32,
 }
@@ -46,9 +48,11 @@ pub struct Executions {
     wheel: Wheel,
     /// Timers that have fired and are not processed, the oldest first.
     fired: BTreeSet<Timed>,
-    /// By tenant: the executions that wait for a job, by the time at which their step became due.
-    queues: Vec<BTreeSet<Timed>>,
+    /// The executions that wait for a job, by the numbers of `step_queues`.
+    queues: Vec<BTreeSet<Due>>,
     plans: Vec<OfPlan>,
+    /// By plan: the number of the queue of each step.
+    step_queues: Vec<Box<[u32]>>,
     workflows: Vec<OfWorkflow>,
     /// By execution: the done steps that its plan does not have. Rare.
     other_done: HashMap<u32, Box<[Box<str>]>>,
@@ -63,6 +67,7 @@ impl Default for Executions {
             fired: BTreeSet::new(),
             queues: Vec::new(),
             plans: Vec::new(),
+            step_queues: Vec::new(),
             workflows: Vec::new(),
             other_done: HashMap::new(),
         }
@@ -104,17 +109,20 @@ impl Executions {
         }
     }
 
-    /// Sets the tenant and the workflow of a plan, before executions use it.
-    pub fn set_plan(&mut self, plan: u32, tenant: u32, workflow: u32) {
+    /// Sets the workflow of a plan, and the queues of its steps, before executions use it. A plan that
+    /// they use keeps its queues.
+    pub fn set_plan(&mut self, plan: u32, workflow: u32, queues: Box<[u32]>) {
         let at = plan as usize;
         if self.plans.len() <= at {
             self.plans.resize_with(at + 1, OfPlan::default);
+            self.step_queues.resize_with(at + 1, Box::default);
         }
-        self.plans[at].tenant = tenant;
         self.plans[at].workflow = workflow;
-        if self.queues.len() <= tenant as usize {
-            self.queues.resize_with(tenant as usize + 1, BTreeSet::new);
+        let bound = queues.iter().max().map_or(0, |last| *last as usize + 1);
+        if self.queues.len() < bound {
+            self.queues.resize_with(bound, BTreeSet::new);
         }
+        self.step_queues[at] = queues;
         if self.workflows.len() <= workflow as usize {
             self.workflows
                 .resize_with(workflow as usize + 1, OfWorkflow::default);
@@ -213,10 +221,24 @@ impl Executions {
         self.fired.iter().map(|&(_, at)| at)
     }
 
-    /// The executions of a tenant that wait for a job, the oldest first.
-    pub fn queue(&self, tenant: u32) -> impl Iterator<Item = u32> {
-        let queue = self.queues.get(tenant as usize);
-        queue.into_iter().flatten().map(|&(_, at)| at)
+    /// The executions in a queue, in its order.
+    pub fn queue(&self, number: u32) -> impl ExactSizeIterator<Item = u32> {
+        self.queues[number as usize].iter().map(|&(_, _, at)| at)
+    }
+
+    /// The queues that are not empty.
+    pub fn queues(&self) -> impl Iterator<Item = u32> {
+        let queues = self.queues.iter().enumerate();
+        let queues = queues.filter(|(_, queue)| !queue.is_empty());
+        queues.map(|(number, _)| number as u32)
+    }
+
+    /// The queue of a due execution, and its place there.
+    fn due_place(&mut self, at: u32, execution: &Execution) -> (&mut BTreeSet<Due>, Due) {
+        let of_steps = &self.step_queues[execution.plan as usize];
+        let queue = of_steps[usize::from(execution.step)] as usize;
+        let place = (!execution.state.has_permit(), execution.since, at);
+        (&mut self.queues[queue], place)
     }
 
     /// The executions in this state. Reads all of them.
@@ -233,7 +255,8 @@ impl Executions {
     fn enter(&mut self, at: u32, execution: &Execution) {
         let of_plan = self.plans[execution.plan as usize];
         if execution.state.is_due() {
-            self.queues[of_plan.tenant as usize].insert((execution.since, at));
+            let (queue, place) = self.due_place(at, execution);
+            queue.insert(place);
         } else if let Some(due) = self.records.get(at).due() {
             if !self.wheel.insert(&mut self.records, at, due) {
                 self.timers(of_plan.workflow, execution.state)
@@ -245,7 +268,8 @@ impl Executions {
     fn leave(&mut self, at: u32, execution: &Execution) {
         let of_plan = self.plans[execution.plan as usize];
         if execution.state.is_due() {
-            self.queues[of_plan.tenant as usize].remove(&(execution.since, at));
+            let (queue, place) = self.due_place(at, execution);
+            queue.remove(&place);
         } else if let Some(due) = self.records.get(at).due() {
             if !self
                 .timers(of_plan.workflow, execution.state)
@@ -275,7 +299,8 @@ impl Executions {
             + pages
             + self.links.capacity() * size_of::<Option<Box<[u32; PAGE]>>>()
             + size_of::<Wheel>()
-            + (self.fired.len() + suspended + queued) * 2 * size_of::<Timed>()
+            + (self.fired.len() + suspended) * 2 * size_of::<Timed>()
+            + queued * 2 * size_of::<Due>()
             + self.plans.capacity() * size_of::<OfPlan>()
     }
 }
