@@ -17,6 +17,7 @@ from tests.fault.guards.fact import FACT_GUARDS
 from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
 from tests.fault.guards.merges import MERGE_GUARDS
+from tests.fault.guards.migration import MIGRATION_GUARDS
 from tests.fault.guards.runs.after_end import AFTER_END_GUARDS
 from tests.fault.guards.runs.execution import EXECUTION_GUARDS
 from tests.fault.guards.runs.missed import MISSED_GUARDS
@@ -252,6 +253,7 @@ GUARDS = (
     *JOB_GUARDS,
     *REQUEST_GUARDS,
     *WORKER_GUARDS,
+    *MIGRATION_GUARDS,
 )
 """Two guards that prevent the same fault are one entry, because removing only one of them may
 change nothing."""
