@@ -121,8 +121,8 @@ FACT_GUARDS = (
                 "SET contact_id = page.pseudonym,",
             ),
             Edit(
-                "src/goald/adapters/memory/store.py",
-                "row.contact_id = pseudonym\n                    row.match_values = None\n",
+                "src/goald/adapters/memory/erasure/contact.py",
+                "row.contact_id = pseudonym\n                row.match_values = None\n",
                 "row.contact_id = pseudonym\n",
             ),
         ),

@@ -4,7 +4,6 @@ For unit tests and dry runs. The state is lost when the process ends.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from uuid import uuid4
 
 from goald.adapters.memory import missed
 from goald.adapters.memory.contact_rows import read_contacts, write_contacts
@@ -13,18 +12,18 @@ from goald.adapters.memory.database import (
     OutboxEntry,
     StoredAchievement,
     StoredEnrollment,
-    began_at,
     copy_binary,
     is_end_only,
     update,
 )
 from goald.adapters.memory.ended import runs as ended_runs
 from goald.adapters.memory.ended.reversals import undo
+from goald.adapters.memory.erasure.contact import erase, new_pseudonym
 from goald.adapters.memory.executions import commit as executions
 from goald.adapters.memory.executions.store import MemoryExecutionStore
 from goald.adapters.memory.merging import merges
 from goald.adapters.memory.outbox import MemoryOutbox, acknowledge
-from goald.adapters.memory.used_events import erase_uses, excludes, use
+from goald.adapters.memory.used_events import excludes, use
 from goald.domain.configuration.goals import TYPE_BITS
 from goald.domain.contacts.forwards import Forward
 from goald.domain.contacts.merging import ContactKey, StoredContact
@@ -254,7 +253,7 @@ class MemoryShardStore:
                 else:
                     row = self._insert(effects, i)
                     if deleted is not None and is_end_only(row) and received_at is None:
-                        row.contact_id = deleted.pseudonym or _new_pseudonym()
+                        row.contact_id = deleted.pseudonym or new_pseudonym()
                         row.match_values = None
                     effective[i] = EFFECTIVE
             elif is_new and row is not None:
@@ -281,7 +280,7 @@ class MemoryShardStore:
         acknowledge(self._tables, change)
         dropped = missed.drop_and_keep(self._tables, change, self._missed_bytes)
         keeps = write_contacts(self._tables, change)
-        differs |= self._erase(change) or written[1]
+        differs |= erase(self._tables, change) or written[1]
         merged = merges.begin(self._tables, change, self._clock.monotonic())
         return Committed(
             bytes(effective), conflicts, ended, outbox, keeps, merged, written[0], dropped, differs
@@ -317,7 +316,7 @@ class MemoryShardStore:
     def _insert_erased(self, effects: EffectColumns, i: int, deleted: Tombstone) -> None:
         """Insert an enrollment that began before its contact was deleted."""
         row = self._insert(effects, i)
-        row.contact_id = deleted.pseudonym or _new_pseudonym()
+        row.contact_id = deleted.pseudonym or new_pseudonym()
         row.status, row.ended_at, row.met_goals = "cancelled", row.enrolled_at, []
         row.match_values = None
 
@@ -391,59 +390,6 @@ class MemoryShardStore:
                 stored.append(StoredMessage(number, Message(row.stream, row.payload)))
         return stored
 
-    def _erase(self, change: Change) -> bool:
-        """Erase deleted contacts. Returns whether an enrollment was cancelled that is dated after
-        its deletion."""
-        was_active = False
-        for tenant, contact, _slot, at in change.deletions:
-            pseudonym = self._tombstone(tenant, contact, at)
-            erased = set()
-            merges.end_forwards(self._tables, tenant, contact, at)
-            for row in self._tables.enrollments.values():
-                if (
-                    (row.tenant_id, row.contact_id) == (tenant, contact)
-                    and _began_before(row, at)
-                    and not self._tables.is_moving(row)  # then it is of another contact
-                ):
-                    was_active |= row.status == "active" and row.enrolled_at > at
-                    row.status = "cancelled" if row.status == "active" else row.status
-                    row.ended_at = row.ended_at or max(at, row.enrolled_at)
-                    row.contact_id = pseudonym
-                    row.match_values = None
-                    self._tables.missed.pop((tenant, row.id), None)
-                    erased.add(row.id)
-            erase_uses(self._tables, tenant, contact, at)
-            executions.erase(self._tables, tenant, contact, at, erased)
-            for achievement in self._tables.achievements:
-                of = achievement.enrollment
-                if of.tenant_id == tenant and of.id in erased:
-                    achievement.trigger_event = achievement.metadata = "{}"
-            for entry in self._tables.outbox.values():
-                if (entry.tenant_id, entry.contact_id) == (tenant, contact) and (
-                    entry.of_enrollment in erased
-                ):
-                    entry.contact_id = pseudonym
-                    entry.redact_when_published = entry.published_at is None
-                    entry.payload = entry.payload if entry.published_at is None else ""
-        return was_active
-
-    def _tombstone(self, tenant: str, contact: str, at: int) -> str:
-        """Add the tombstone of a contact, and return its pseudonym."""
-        before = self._tables.deleted.get((tenant, contact), Tombstone(at, None))
-        pseudonym = before.pseudonym or _new_pseudonym()
-        tombstone = Tombstone(max(before.deleted_at, at), pseudonym)
-        self._tables.deleted[tenant, contact] = tombstone
-        return pseudonym
-
 
 def _overlap(first: SlotRange, second: SlotRange) -> bool:
     return first.first <= second.last and second.first <= first.last
-
-
-def _began_before(row: StoredEnrollment, at: int) -> bool:
-    """Whether an enrollment began, or may have begun, before its contact was deleted."""
-    return began_at(row) <= at or is_end_only(row)
-
-
-def _new_pseudonym() -> str:
-    return f"{PSEUDONYM_PREFIX}{uuid4()}"
