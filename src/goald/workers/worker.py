@@ -30,7 +30,6 @@ from goald.workers.signal import Signal
 _log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 0.5
-_PAGE: Final = 100
 _SUSPECT_DELIVERIES: Final = 3
 """From this delivery on, a job may be what ended its workers. This worker receives the next one
 when it has ended."""
@@ -166,15 +165,15 @@ class Worker:
     async def _take_over_type(self, action: ActionType) -> None:
         """Take over the idle jobs of a type, one after another: each one counts as delivered, and
         the next one may be what ends this worker."""
-        for _ in range(_PAGE):
-            await self._wait_room()
-            found = await self._queue.take_idle(action, self._settings.idle_s, 1)
-            if not found:
-                return
+        while found := await self._take_next(action):
             for each in found:
                 work = await self._add(each, is_taken_over=True)
                 if work is not None and each.deliveries >= _SUSPECT_DELIVERIES:
                     await self._wait_attempt(work)
+
+    async def _take_next(self, action: ActionType) -> list[ReceivedJob]:
+        await self._wait_room()
+        return await self._queue.take_idle(action, self._settings.idle_s, 1)
 
     async def _wait_attempt(self, work: Work) -> None:
         """Wait until a job was performed once."""

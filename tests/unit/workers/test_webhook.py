@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
-from tests.support.actions.worker_bench import OpenGate, a_job
+from tests.support.actions.worker_bench import DEADLINE_S, OpenGate, a_job
 
 from goald.adapters.clock import SystemClock
 from goald.adapters.providers.http.webhook import WebhookProvider
@@ -233,6 +233,29 @@ async def test_a_request_whose_connection_ends_is_sent_once(
             await provider.perform(a_job(action=WEBHOOK), config, Gate())
     assert failed.value.outcome.kind is OutcomeKind.RETRY
     assert len(receiver.requests) == 2
+
+
+async def test_slow_calls_delay_no_other_call_to_the_same_host(receiver: Receiver) -> None:
+    may_answer = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/slow":
+            await may_answer.wait()
+        return web.Response()
+
+    receiver.answer = answer
+    async with a_provider() as provider:
+        slow = [
+            asyncio.create_task(
+                provider.perform(a_job(n, WEBHOOK), {"url": f"{receiver.url}/slow"}, Gate())
+            )
+            for n in range(120)
+        ]
+        async with asyncio.timeout(DEADLINE_S):
+            job = a_job(action=WEBHOOK, tenant_id=TenantId("beta"))
+            await provider.perform(job, {"url": receiver.url}, Gate())
+            may_answer.set()
+            await asyncio.gather(*slow)
 
 
 async def test_an_endless_answer_is_cut(receiver: Receiver) -> None:

@@ -160,6 +160,16 @@ async def test_a_job_that_waits_for_long_is_neither_taken_over_nor_counted_as_de
     assert result["outcome"] == "success"
 
 
+async def test_all_jobs_of_a_dead_worker_are_taken_over_together(bench: WorkerBench) -> None:
+    await bench.register(*(a_job(number) for number in range(300)))
+    assert len(await MemoryJobQueue(bench.actions).receive([NOOP], 300, 0.1)) == 300
+    await bench.clock.advance(61.0)
+    async with bench.worker({NOOP: NoopProvider()}):
+        await until(lambda: bench.clock.sleepers)
+        await bench.clock.advance(15.0)
+        await until(lambda: len(bench.results()) == 300)
+
+
 async def test_a_job_that_is_prepared_for_longer_than_its_timeout_is_taken_over(
     bench: WorkerBench,
 ) -> None:

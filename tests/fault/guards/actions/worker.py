@@ -153,6 +153,12 @@ WORKER_GUARDS = (
         ("tests/unit/workers/test_worker_faults.py",),
     ),
     Guard(
+        "webhooks: slow calls of a tenant delay no other call to the same host",
+        "D8",
+        (Edit(_WEBHOOK, "limit_per_host=0,", "limit_per_host=50,"),),
+        (WEBHOOK,),
+    ),
+    Guard(
         "webhooks: a receiver that limits its rate is not called on",
         "X5",
         (

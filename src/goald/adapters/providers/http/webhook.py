@@ -50,7 +50,8 @@ class WebhookProvider:
         timeout_s: float = TIMEOUT_S,
         connections: int = 500,
     ) -> None:
-        """`connections`: the most open connections; at most a tenth of them to one host."""
+        """`connections`: the most open connections; at least as many as the places of the
+        worker."""
         self._policy = policy
         self._secret = secret
         self._clock = clock
@@ -99,7 +100,7 @@ class WebhookProvider:
                 use_dns_cache=False,
                 keepalive_timeout=_KEEP_ALIVE_S,
                 limit=self._connections,
-                limit_per_host=max(1, self._connections // 10),
+                limit_per_host=0,  # or a tenant's slow calls would delay others to the same host
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
