@@ -136,7 +136,10 @@ def _check(explanation: dict[str, Any]) -> None:
     assert explanation["matched"] == any(row["matched"] for row in explanation["enrollments"])
     for enrollment in explanation["enrollments"]:
         goals = enrollment["goals"]
-        assert enrollment["matched"] == any(goal["matched"] for goal in goals)
+        is_matched = any(goal["matched"] for goal in goals) or enrollment["after_end"]
+        assert enrollment["matched"] == is_matched
+        if enrollment["status"] != "active":
+            assert enrollment["matched"] == (enrollment["reason"] is None)
         assert not enrollment["completes"] or enrollment["matched"]
         for goal in goals:
             assert goal["achieved"] == (goal["reason"] is None)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +13,7 @@ from goald.domain.contacts.known import old_tags, state_of
 from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.times import rfc3339
+from goald.pipeline.explain_ended import EndedOutcomes, explain_ended
 from goald.pipeline.intake import EventDefaults, intake
 from goald.pipeline.shard.known.ended import KnownEnded
 from goald.pipeline.start_check import StartCheck
@@ -133,13 +134,13 @@ class Explain:
         now_us: int,
         key: str,
         stored: "_StoredFacts | None",
-    ) -> "_AfterEnd":
-        """Return the goals that an event would meet of enrollments that have ended (E18)."""
+    ) -> EndedOutcomes:
+        """Return for which ended enrollments an event counts, and why not for others (E18)."""
         if not state.ended:
-            return {}
+            return EndedOutcomes()
         facts = stored or _StoredFacts()
         tenant, _ = _native.contact_of(event)
-        known, matcher = KnownEnded(), self._matcher(state)
+        matcher = self._matcher(state)
         received_ms = now_us // 1_000
         _, buffer, _ = (
             _native.Router(bytes(_native.SLOTS))
@@ -147,7 +148,7 @@ class Explain:
             .buffers[0]
         )
 
-        def evaluate() -> _native.Proposal:
+        def evaluate(known: KnownEnded) -> _native.Proposal:
             return matcher.evaluate(
                 [buffer],
                 now_us,
@@ -159,18 +160,9 @@ class Explain:
                 ended=known.rows(),
             )
 
-        proposal = await asyncio.to_thread(evaluate)
-        if not (checks := known.open(proposal)):
-            return {}
-        known.answer(checks, await self._contacts.ended(checks))
-        proposal = await asyncio.to_thread(evaluate)
-        effects, achievements = proposal.effects, proposal.achievements
-        ids, after_end = effects.enrollment_id, effects.after_end
-        met: _AfterEnd = {}
-        for effect, goal in zip(achievements.effect, achievements.goal_id, strict=True):
-            if after_end[effect]:
-                met.setdefault(ids[effect], []).append(goal)
-        return met
+        is_truncated = matcher.stats()["enrollments"] < state.active_count
+        read = self._contacts.ended
+        return await explain_ended(evaluate, read, state.ended, is_truncated=is_truncated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +175,6 @@ class _StoredFacts:
         tuple[str, str, Sequence[tuple[str | None, str | None]], Sequence[tuple[str | None, str]]]
         | None
     ) = None
-
-
-_AfterEnd: TypeAlias = dict[str, list[str]]
-"""By enrollment that has ended: the goals that the event would meet."""
 
 
 def _evaluated(
@@ -228,7 +216,7 @@ def _asks(enrollment: dict[str, Any]) -> bool:
 
 
 def _enriched(
-    explained: dict[str, Any], state: ContactState, after_end: _AfterEnd
+    explained: dict[str, Any], state: ContactState, after_end: EndedOutcomes
 ) -> dict[str, Any]:
     """Add criteria, RFC 3339 times, and the enrollments that have ended, newest first."""
     goals = {goal["id"]: goal for workflow in state.workflows for goal in workflow["goals"]}
@@ -253,11 +241,13 @@ def _enriched(
             "enrolled_at": rfc3339(row.enrolled_at),
             "ended_at": None if row.ended_at is None else rfc3339(row.ended_at),
             "match": row.match_values,
-            "goal_logic": logic.get(row.workflow_id) if row.id in after_end else None,
-            "matched": row.id in after_end,
+            "goal_logic": logic.get(row.workflow_id) if row.id in after_end.achieved else None,
+            "matched": row.id in after_end.achieved,
             "completes": False,
-            "after_end": row.id in after_end,
-            "reason": None if row.id in after_end else f"enrollment {row.status}",
+            "after_end": row.id in after_end.achieved,
+            "reason": None
+            if row.id in after_end.achieved
+            else after_end.reasons.get(row.id, f"enrollment {row.status}"),
             "goals": [
                 {
                     "goal_id": goal,
@@ -267,13 +257,13 @@ def _enriched(
                     "reason": None,
                     "criteria": criteria[goal],
                 }
-                for goal in after_end.get(row.id, [])
+                for goal in after_end.achieved.get(row.id, ())
             ],
         }
         for row in state.ended
     ]
     return explained | {
-        "reason": None if after_end else explained["reason"],
+        "reason": None if after_end.achieved else explained["reason"],
         "matched": any(enrollment["matched"] for enrollment in active + ended),
         "enrollments": active + ended,
         "active_enrollments": state.active_count,

@@ -67,11 +67,17 @@ class ExplainedEnrollment(BaseModel):
     )
     reason: str | None = Field(
         description="Why none of its goals can match: `workflow inactive`, `workflow unknown`, "
-        "`no goals`, `enrollment completed_goal` (or another status)."
+        "`no goals`, `enrollment completed_goal` (or another status). If the enrollment has ended, "
+        "and the event matches a goal of the workflow: `not watched when the event arrives`, "
+        "`before enrollment`, `the event started the enrollment`, "
+        "`the event has counted in this workflow`, `its goals were met after its end`, "
+        "`the event counts for another enrollment, or its values differ`, or "
+        "`not known: more active enrollments than are read come first`."
     )
     goals: list[ExplainedGoal] = Field(
         description="The goals of the workflow, in order of creation. Empty if the workflow is "
-        "unknown. Of an enrollment that has ended, those that the event would meet."
+        "unknown. Of an enrollment that has ended, those that the event would meet: none, if all "
+        "goals that are left were met before."
     )
 
 

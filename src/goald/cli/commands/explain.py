@@ -121,9 +121,9 @@ def _headline(explanation: dict[str, Any]) -> str | None:
 def _outcome(enrollment: dict[str, Any]) -> str:
     if enrollment["completes"]:
         return "would complete"
+    if enrollment["after_end"]:
+        return "would meet a goal after its end, without an exit"
     if any(goal["achieved"] for goal in enrollment["goals"]):
-        if enrollment["after_end"]:
-            return "would meet a goal after its end, without an exit"
         return "would meet a goal, but not all goals"
     return enrollment["reason"] or "no change"
 

@@ -7,6 +7,7 @@ STORE = "tests/contract/shard_store/test_shard_store_ended.py"
 LOADER = "tests/unit/pipeline/shard/test_ended_loader.py"
 QUESTIONS = "tests/unit/pipeline/shard/test_ended_questions.py"
 RETENTION = "tests/integration/postgres/test_retention.py"
+EXPLAIN = "tests/unit/pipeline/shard/test_explain_ended.py"
 PLANS = "tests/integration/postgres/plans/test_ended_plans.py"
 _MEMORY = "src/goald/adapters/memory/ended/runs.py"
 _POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
@@ -258,6 +259,18 @@ AFTER_END_GUARDS = (
             ),
         ),
         ("tests/unit/test_settings.py",),
+    ),
+    Guard(
+        "after the end: a dry run promises nothing that an active enrollment may count",
+        "E18",
+        (
+            Edit(
+                "src/goald/pipeline/explain_ended.py",
+                "    if is_truncated:\n",
+                "    if is_truncated and not ended:\n",
+            ),
+        ),
+        (EXPLAIN,),
     ),
     Guard(
         "after the end: events of contacts without ended enrollments cause no question",

@@ -160,8 +160,15 @@ def test_explain_says_that_an_event_counts_after_the_end(
 
     assert explain() == (True, False, None)
     event["time"] = ago(hours=3).isoformat()
-    assert explain() == (False, False, "enrollment exited")
+    assert explain() == (False, False, "before enrollment")
     event["time"] = ago(hours=1).isoformat()
+    event["data"] = {"contact_id": "ann", "tag_name": "Other"}
+    assert explain() == (False, False, "enrollment exited")
+    event["data"] = {"contact_id": "ann", "tag_name": "Customer"}
     [goal] = editor.get(GOALS).json()["goals"]
     editor.patch(f"{GOALS}/{goal['id']}", json={"conversion_window": 7_200})
-    assert explain() == (False, False, "enrollment exited")
+    assert explain() == (False, False, "not watched when the event arrives")
+    editor.patch(f"{GOALS}/{goal['id']}", json={"conversion_window": YEAR})
+    late = ended("e-1", is_new=False, after_end=True, met_goals=["g"], achieves=["g"])
+    commit(database, late)
+    assert explain() == (False, False, "its goals were met after its end")
