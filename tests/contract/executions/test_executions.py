@@ -210,7 +210,7 @@ async def test_log_rows_are_in_order_and_name_contacts_of_blocked_triggers_only(
         Log("wait_ended", 0),
         Log("opt_out_blocked", contact_id="bob"),
         Log("action_started", 0),
-        Log("late_result", contact_id="ann", execution_id="e-0"),
+        Log("late_result", contact_id="ann", execution_id="e-0", message="a NUL: \0"),
     ]
     await store.commit(lease, with_executions([], RUNNING, logs=logs))
     assert (await tables.executions()).logs == [

@@ -62,6 +62,7 @@ class Log:
     contact_id: str | None = None
     execution_id: str | None = None
     at_ms: int = NOON_MS
+    message: str | None = None
 
 
 def executions(
@@ -114,7 +115,7 @@ def executions(
         step_id=["pause" for _ in logs],
         attempt=[0 for _ in logs],
         duration_ms=[None for _ in logs],
-        message=[None for _ in logs],
+        message=[log.message for log in logs],
         user=[None for _ in logs],
     )
     return ExecutionChange(columns, rows, answers)

@@ -125,10 +125,12 @@ async def _log(
 
 
 def _events(logs: LogColumns, rows: Sequence[int]) -> Sequence[Sequence[Any]]:
-    return pick(
+    """The columns of the log. Postgres stores no NUL, which the error of a provider may contain."""
+    *columns, message, user = pick(
         rows, logs.event_type, logs.at_ms, logs.step_index, logs.step_id, logs.attempt,
         logs.duration_ms, logs.message, logs.user,
     )  # fmt: skip
+    return [*columns, [text and text.replace("\0", "\ufffd") for text in message], user]
 
 
 async def _answer(connection: Any, answers: Sequence[Answer]) -> None:
