@@ -15,7 +15,7 @@ import msgpack
 import psycopg
 from tests.fault.harness.history import Event, configured_model, contact_of
 from tests.fault.harness.servers import Client
-from tests.support.reference.model import Enrollment
+from tests.support.reference.records import Enrollment
 
 Key: TypeAlias = tuple[str, str]
 """Tenant and enrollment."""

@@ -4,6 +4,7 @@ Tests compare the native matcher with it. It is written from the rules only, imp
 from goald, keeps everything in memory and is not optimised.
 """
 
-from tests.support.reference.model import Achievement, Enrollment, Exit, Goal, Model, Outcome
+from tests.support.reference.model import Model
+from tests.support.reference.records import Achievement, Enrollment, Exit, Goal, Outcome
 
 __all__ = ["Achievement", "Enrollment", "Exit", "Goal", "Model", "Outcome"]

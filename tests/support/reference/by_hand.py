@@ -3,7 +3,8 @@
 import itertools
 from typing import Any
 
-from tests.support.reference.model import Goal, Model, Outcome
+from tests.support.reference.model import Model
+from tests.support.reference.records import Goal, Outcome
 
 # 2026-03-01T00:00:00Z; `at(90)` is 90 seconds later.
 START_US = 1_772_323_200_000_000

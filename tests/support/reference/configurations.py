@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from hypothesis import strategies as st
-from tests.support.reference.model import Goal
+from tests.support.reference.records import Goal
 
 T = TypeVar("T")
 

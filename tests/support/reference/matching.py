@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from tests.support.reference.configurations import TAG_NAMES, often, pick
-from tests.support.reference.model import Goal
+from tests.support.reference.records import Goal
 
 EVENT_OF_GOAL_TYPE = {
     "tag_added": "contact.tag.added",

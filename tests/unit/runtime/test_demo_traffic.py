@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
-from tests.support.reference.model import Goal, Model
+from tests.support.reference.model import Model
+from tests.support.reference.records import Goal
 
 from goald.runtime.demo.tenant import WORKFLOWS
 from goald.runtime.demo.traffic import MAX_OPEN, TENANT, DemoTraffic
