@@ -252,6 +252,8 @@ async def test_slow_calls_delay_no_other_call_to_the_same_host(receiver: Receive
             for n in range(120)
         ]
         async with asyncio.timeout(DEADLINE_S):
+            while len(receiver.requests) < 50:
+                await asyncio.sleep(0.001)
             job = a_job(action=WEBHOOK, tenant_id=TenantId("beta"))
             await provider.perform(job, {"url": receiver.url}, Gate())
             may_answer.set()
