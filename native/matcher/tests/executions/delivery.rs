@@ -46,6 +46,19 @@ fn the_first_phase_of_a_contact_is_committed_before_the_others() {
 }
 
 #[test]
+fn the_effects_and_transitions_of_a_contact_are_one_slice() {
+    let (mut shard, _) = running(3);
+    let buffer = shard.buffer(&[Given::Goal]);
+    let proposal = shard.evaluate(&buffer, &[], &Facts::default());
+    assert_eq!(
+        (proposal.effects.len(), proposal.transitions().len()),
+        (3, 3)
+    );
+    assert_eq!(proposal.slices(1, 1), [proposal.whole()]);
+    assert!(proposal.halves(&proposal.whole()).is_none());
+}
+
+#[test]
 fn a_wait_for_a_time_becomes_one_for_a_wall_time_in_a_new_version() {
     let mut shard = Shard::new(&drip());
     shard.start();
