@@ -18,7 +18,7 @@ from goald.domain.records.execution import (
 )
 from goald.domain.records.pages import Page, PageRequest
 
-SCANNED = 10_000
+SCANNED = 2_000
 """The number of live executions that a page with a status scans at most (D8)."""
 STATUSES: Sequence[ExecutionStatus] = get_args(ExecutionStatus)
 
