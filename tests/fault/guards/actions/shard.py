@@ -11,6 +11,8 @@ _TESTS = "tests/unit/pipeline/executions"
 RECOVERY = f"{_TESTS}/test_recovery.py"
 WATERMARK = f"{_TESTS}/test_watermark.py"
 RELEASE = f"{_TESTS}/test_release.py"
+_IN_FLIGHT = f"{_FOLDER}/in_flight.py"
+IN_FLIGHT = f"{_TESTS}/test_jobs_in_flight.py"
 
 SHARD_ACTION_GUARDS = (
     Guard(
@@ -85,5 +87,23 @@ SHARD_ACTION_GUARDS = (
         "X8",
         (Edit(_RELEASES, "                if each.has_permit:\n", "                if False:\n"),),
         (RELEASE,),
+    ),
+    Guard(
+        "jobs: a gate that was closed for a commit is compared until the commit is applied",
+        "X2",
+        (
+            Edit(
+                _IN_FLIGHT,
+                "            self._closed[job.tenant_id, job.execution_id] = job\n",
+                "            pass\n",
+            ),
+        ),
+        (IN_FLIGHT,),
+    ),
+    Guard(
+        "jobs: the answer about an attempt that was replaced is ignored",
+        "X3",
+        (Edit(_IN_FLIGHT, " and self._jobs.get(key) == each.job:", ":"),),
+        (IN_FLIGHT,),
     ),
 )
