@@ -3,7 +3,7 @@
 import os
 
 from tests.contract.actions.backends import ActionBackend
-from tests.contract.actions.test_gates import (
+from tests.contract.actions.gate_calls import (
     ACME,
     G0,
     G1,

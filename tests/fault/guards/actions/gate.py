@@ -3,7 +3,9 @@
 from tests.fault.guards.guard import Edit, Guard
 
 MACHINE = "tests/property/test_gates.py"
-GATES = "tests/contract/actions/test_gates.py"
+GATES = tuple(
+    f"tests/contract/actions/test_{name}.py" for name in ("gates", "holders", "takeovers")
+)
 ON_REDIS = "tests/integration/redis/test_gates_on_redis.py"
 _SCRIPTS = "src/goald/redis_jobs/gate_scripts.py"
 _HOLDER = "src/goald/adapters/redis/actions/holder_scripts.py"
@@ -24,7 +26,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: registering creates a gate only if there is none",
@@ -37,7 +39,7 @@ GATE_GUARDS = (
                 "if actions.state(job.gate).status is GateStatus.OPEN:",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: an earlier holder may not register or close",
@@ -54,7 +56,7 @@ GATE_GUARDS = (
                 "        if any(",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a gate passes once",
@@ -73,7 +75,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: a gate that was taken over is not opened again",
@@ -89,7 +91,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a gate that is returned after it was closed stays closed",
@@ -103,7 +105,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: no worker calls the provider again after the gate was closed",
@@ -116,7 +118,7 @@ GATE_GUARDS = (
                 "return Passed.TAKEN_OVER",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: a request that arrives after its token was returned does not pass",
@@ -134,7 +136,7 @@ GATE_GUARDS = (
                 "Passed.PASSED",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: no gate passes before the holder has compared its jobs",
@@ -151,7 +153,7 @@ GATE_GUARDS = (
                 "if request.slot not in shared.holders:",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a gate of another run of Redis never passes",
@@ -169,7 +171,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES, MACHINE),
+        (*GATES, MACHINE),
     ),
     Guard(
         "gates: a result needs the token of the call",
@@ -187,7 +189,7 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a job is granted again only if its earlier attempt is closed",
@@ -204,7 +206,7 @@ GATE_GUARDS = (
                 "            pass\n",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a gate of an inactive workflow does not pass",
@@ -217,7 +219,7 @@ GATE_GUARDS = (
                 "            pass\n",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: an expired gate does not pass",
@@ -234,7 +236,7 @@ GATE_GUARDS = (
                 "            pass\n",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: closing a gate removes its job",
@@ -247,13 +249,13 @@ GATE_GUARDS = (
                 "",
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a server that was a replica meanwhile is another run",
         "X2, D10",
         (Edit(_SCRIPTS, "redis.sha1hex(id .. (history or ''))", "id"),),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a gate is known by its field when its bits have expired",
@@ -263,13 +265,13 @@ GATE_GUARDS = (
                 _HOLDER, "    elseif fields[(at - 6) / step + 1] then\n", "    elseif false then\n"
             ),
         ),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a job is not granted again while a gate whose bits have expired is live",
         "X2",
         (Edit(_HOLDER, "      if value then live[replaced[i] - 7] = true end\n", ""),),
-        (GATES,),
+        GATES,
     ),
     Guard(
         "gates: a close that is repeated writes, so that WAIT waits for it",
