@@ -157,19 +157,6 @@ MISSED_GUARDS = (
         (PIPELINE,),
     ),
     Guard(
-        "paused: a missed event may be larger than an entry, after a merge",
-        "E14, E21",
-        (
-            Edit(
-                _REPLAY,
-                "_native.buffer_of(list(events))",
-                "_native.Router(bytes(_native.SLOTS)).route([[of, [b'event', each]]"
-                " for of, each in events]).buffers[0][1]",
-            ),
-        ),
-        (REPLAYS,),
-    ),
-    Guard(
         "paused: many missed events that Postgres refuses open the breaker",
         "E19, D4",
         (
