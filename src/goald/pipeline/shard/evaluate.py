@@ -162,7 +162,7 @@ class Evaluator:
             old_tags=[(*event, list(old)) for event, old in old_tags.items() if old],
             states=[(*start, *state) for start, state in states.items()],
             ended=() if ended is None else ended.rows(),
-            defers_ended=ended is not None and ended.is_complete,
+            defers_ended=ended is not None and ended.is_exhausted,
             only=group.only,
             merges=group.merges,
             origins=group.origins,

@@ -26,8 +26,8 @@ class KnownEnded:
     _answers: int = 0
 
     @property
-    def is_complete(self) -> bool:
-        """Whether Postgres is asked no more, except about the first event: events that would ask
+    def is_exhausted(self) -> bool:
+        """Whether Postgres is not asked again, except about the first event: events that would ask
         wait for a later group. So the number of evaluations of a group is bounded (D8)."""
         return self._answers >= MOST_QUESTIONS
 
