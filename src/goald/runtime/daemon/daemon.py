@@ -132,6 +132,7 @@ class Daemon:
                         await self._configure_demo()
                     await heartbeat.send()
                     self._show_addresses()
+                    self._readings.started()
                     running += [tasks.create_task(job) for job in self._jobs_once_ready(heartbeat)]
                     await self._stop.wait()
                 for task in running:

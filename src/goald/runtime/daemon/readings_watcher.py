@@ -46,6 +46,12 @@ class ReadingsWatcher:
         self._console = console
         self._window = RateWindow()
         self._reported: set[str] = set()
+        self._is_started = False
+
+    def started(self) -> None:
+        """The instance has started: show its state from now on. Before, the console shows the
+        steps of the start, and an instance that is not ready is expected."""
+        self._is_started = True
 
     async def run(self) -> None:
         """Read every second until cancelled. Raises StartError if an embedded server ended."""
@@ -64,8 +70,8 @@ class ReadingsWatcher:
         except ServiceUnavailable as error:
             return [str(error)]
         self._latest.replace(readings)
-        if self._leader_reason() is not None:  # the leader runner reports it
-            return []
+        if not self._is_started or self._leader_reason() is not None:
+            return []  # the console shows the steps, or the leader runner reports the reason
         self._console.tick(self._window.add(readings))
         return not_ready_reasons(readings.heartbeats, readings.at)
 
