@@ -85,7 +85,8 @@ impl Evaluation<'_> {
         let slot = slot_of(&event.tenant, &target.contact);
         let contact = self.origins.contact(entry.buffer);
         let contact = contact.unwrap_or(&event.contact);
-        self.forwarded.push(entry, slot, merges, contact, &bytes);
+        let merged = (&*event.tenant, contact);
+        self.forwarded.push(entry, slot, merges, merged, &bytes);
         true
     }
 
@@ -98,7 +99,9 @@ impl Evaluation<'_> {
         match with_contact(entry.entry.event, contact) {
             Ok(bytes) => {
                 let slot = slot_of(&event.tenant, contact);
-                self.forwarded.push(entry, slot, Box::default(), "", &bytes);
+                let own = (&*event.tenant, "");
+                self.forwarded
+                    .push(entry, slot, Box::default(), own, &bytes);
             }
             Err(reject) => self.dead_letter(entry, reject.to_string()),
         }

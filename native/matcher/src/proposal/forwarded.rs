@@ -14,7 +14,14 @@ type Place = (usize, u8, Reverse<usize>, Box<[i64]>);
 /// Later events of a contact have fewer of these, so they come later. Each place has a row for each
 /// sequence of events of one merged contact.
 #[derive(Debug, Default)]
-pub struct ForwardedEvents(BTreeMap<Place, Vec<(Box<str>, BufferWriter)>>);
+pub struct ForwardedEvents(BTreeMap<Place, Vec<Row>>);
+
+#[derive(Debug)]
+struct Row {
+    tenant: Box<str>,
+    contact: Box<str>,
+    events: BufferWriter,
+}
 
 impl ForwardedEvents {
     /// Adds an event of this slot, in the place of `entry`. `merges` and `contact`: see `Forwarded`.
@@ -23,28 +30,33 @@ impl ForwardedEvents {
         entry: EntryRef<'_>,
         slot: u8,
         merges: Box<[i64]>,
-        contact: &str,
+        (tenant, contact): (&str, &str),
         event: &[u8],
     ) {
         let place = (entry.buffer, slot, Reverse(merges.len()), merges);
         let rows = self.0.entry(place).or_default();
-        if rows.last().is_none_or(|(last, _)| **last != *contact) {
-            rows.push((contact.into(), BufferWriter::new()));
+        let of_last = rows.last().map(|row| (&*row.tenant, &*row.contact));
+        if of_last != Some((tenant, contact)) {
+            rows.push(Row {
+                tenant: tenant.into(),
+                contact: contact.into(),
+                events: BufferWriter::new(),
+            });
         }
-        if let Some((_, writer)) = rows.last_mut() {
-            writer.push(entry.entry.ms, entry.entry.seq, event);
+        if let Some(row) = rows.last_mut() {
+            row.events.push(entry.entry.ms, entry.entry.seq, event);
         }
     }
 
     pub fn finish(self) -> Vec<Forwarded> {
         let places = self.0.into_iter();
         let rows = places.flat_map(|((buffer, slot, _, merges), rows)| {
-            rows.into_iter().map(move |(contact, writer)| Forwarded {
+            rows.into_iter().map(move |row| Forwarded {
                 buffer,
                 slot,
-                contact,
+                contact: row.contact,
                 merges: merges.clone(),
-                bytes: writer.finish(),
+                bytes: row.events.finish(),
             })
         });
         rows.collect()

@@ -200,7 +200,7 @@ pub struct Merge {
 }
 
 /// Events of one buffer that are passed on, because their contacts were merged into contacts of
-/// this slot.
+/// this slot. All are of one contact of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forwarded {
     /// The index of their buffer.

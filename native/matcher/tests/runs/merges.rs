@@ -35,6 +35,15 @@ fn forward_since(matcher: &mut Matcher, contact: &str, into: Option<&str>, merge
     matcher.set_forwards([("acme", key, target)]);
 }
 
+/// A contact of each of these tenants, in one slot.
+fn targets_of_one_slot(tenants: [&str; 2]) -> [String; 2] {
+    let [first, second] = tenants;
+    let slot = slot_of(first, "bea");
+    let of_slot = |name: &String| slot_of(second, name) == slot;
+    let other = (0..).map(|number| format!("bea-{number}")).find(of_slot);
+    ["bea".to_owned(), other.unwrap()]
+}
+
 /// The entry of an event that Redis received at this millisecond.
 fn received(ms: u64, event: &Value) -> Vec<u8> {
     let mut writer = BufferWriter::new();
@@ -266,6 +275,33 @@ fn events_are_passed_on_with_the_contact_for_which_they_were_received() {
     let again = matcher.evaluate(&[&proposal.forwarded[0].bytes], NOW_US, options);
     let again = again.unwrap();
     assert_eq!(&*again.forwarded[0].contact, "ann", "not bea");
+}
+
+#[test]
+fn events_of_contacts_with_one_id_are_passed_on_apart_for_each_tenant() {
+    let mut matcher = matcher();
+    let tenants = ["acme", "globex"];
+    let targets = targets_of_one_slot(tenants);
+    for (tenant, target) in tenants.iter().zip(&targets) {
+        let target = Target {
+            contact: target.as_str().into(),
+            merges: Box::default(),
+        };
+        let key = forward_key("secret", tenant, "1001");
+        matcher.set_forwards([(*tenant, key, Some(target))]);
+    }
+    let events = tenants.map(|tenant| {
+        let mut event = tagged("t", "1001", 2);
+        event["tenantid"] = json!(tenant);
+        event
+    });
+    let proposal = evaluate(&matcher, &events);
+    let passed_on = proposal.forwarded.iter();
+    let passed_on: Vec<_> = passed_on.map(|each| contacts(&each.bytes)).collect();
+    let [acme, globex] = targets;
+    let of_acme = vec![("acme".to_owned(), acme)];
+    let of_globex = vec![("globex".to_owned(), globex)];
+    assert_eq!(passed_on, [of_acme, of_globex]);
 }
 
 #[test]

@@ -330,6 +330,34 @@ async def test_an_event_that_was_passed_on_before_a_deletion_goes_back() -> None
     assert pipeline.dead_letters == []
 
 
+async def test_tenants_with_merged_contacts_of_one_id_are_passed_on_apart() -> None:
+    """The contacts that continue are of one slot, and the events follow each other."""
+    pipeline = InMemoryPipeline()
+    slot = slot_of("acme", "bea")
+    others = (f"bea-{number}" for number in range(10_000))
+    of_slot = (other for other in others if slot_of("globex", other) == slot)
+    into = {"acme": "bea", "globex": next(of_slot)}
+    for tenant in into:
+        pipeline.configure(tenant=tenant)
+
+    async def send(name: str, tenant: str, **data: str) -> None:
+        body = json.dumps(event(name, tenant, "1001", data)).encode()
+        await pipeline.streams.add(STREAM, [b"event", body])
+
+    async with pipeline.running():
+        for tenant, other in into.items():
+            enrollment = {"workflow_id": "w", "enrollment_id": f"e-{tenant}"}
+            await send("workflow.enrollment.started", tenant, **enrollment)
+            await send("contact.merged", tenant, into_contact_id=other)
+        await pipeline.all_acknowledged()
+    for tenant in into:
+        await send("contact.tag.added", tenant, tag_name="Customer")
+    async with pipeline.running():
+        await pipeline.until(lambda: sorted(pipeline.exits) == ["e-acme", "e-globex"])
+        await pipeline.all_acknowledged()
+    assert pipeline.dead_letters == []
+
+
 async def test_a_long_transfer_delays_neither_other_transfers_nor_other_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
