@@ -372,10 +372,11 @@ class Matcher:
         length differs, or if memory changed after the evaluation: by `load`, `evict`, or an `apply`
         of another proposal.
         """
-    def mark_missed(self, proposal: Proposal) -> None:
+    def mark_missed(self, proposal: Proposal, dropped: Sequence[str] = ...) -> None:
         """The `missed_runs` of a proposal, or of its last slice, are committed, and it was applied:
         later events of these enrollments are not proposed as missed, until their workflow is
-        activated or they are evicted."""
+        activated or they are evicted. Those of the tenants in `dropped` were not kept, so later
+        events are proposed."""
     def explain(
         self,
         event: bytes,

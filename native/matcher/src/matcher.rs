@@ -332,10 +332,13 @@ impl Matcher {
     }
 
     /// The missed events of a proposal are committed, after it was applied: memory does not propose
-    /// later ones of their enrollments (E19).
-    pub fn mark_missed(&mut self, proposal: &Proposal) {
+    /// later ones of their enrollments (E19). Those of the tenants in `dropped` were not kept.
+    pub fn mark_missed(&mut self, proposal: &Proposal, dropped: &[String]) {
         for run in &proposal.missed_runs {
             let event = &proposal.missed_events[run.number];
+            if dropped.iter().any(|tenant| **tenant == *event.tenant_id) {
+                continue;
+            }
             let contact = self.index.contact(&event.tenant_id, &event.contact_id);
             let number = contact.and_then(|at| self.index.find_enrollment(at, &run.enrollment_id));
             if let Some(number) = number {

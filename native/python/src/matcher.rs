@@ -211,9 +211,10 @@ impl Matcher {
             .map_err(value_error)
     }
 
-    fn mark_missed(&mut self, proposal: &Proposal) {
+    #[pyo3(signature = (proposal, dropped = Vec::new()))]
+    fn mark_missed(&mut self, proposal: &Proposal, dropped: Vec<String>) {
         if proposal.slice().is_last {
-            self.0.mark_missed(proposal.core());
+            self.0.mark_missed(proposal.core(), &dropped);
         }
     }
 

@@ -100,7 +100,7 @@ class GroupCommitter:
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice."""
         self._evaluator.apply(proposal, committed)
-        self._evaluator.mark_missed(proposal)
+        self._evaluator.mark_missed(proposal, committed.missed_dropped)
         self._context.fail_point(FailPoint.APPLIED)
 
     def skip(self, proposal: _native.Proposal) -> Committed:

@@ -196,9 +196,10 @@ class Evaluator:
         """Return the tenants that these buffers name."""
         return sorted({tenant for tenant, _ in self._matcher.contacts_of(buffers)})
 
-    def mark_missed(self, proposal: _native.Proposal) -> None:
-        """The missed events of a slice are committed, and it was applied (E19)."""
-        self._matcher.mark_missed(proposal)
+    def mark_missed(self, proposal: _native.Proposal, dropped: Collection[str]) -> None:
+        """The missed events of a slice are committed, except those of the tenants in `dropped`, and
+        it was applied (E19)."""
+        self._matcher.mark_missed(proposal, sorted(set(dropped)))
 
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice. The slices of a proposal must be

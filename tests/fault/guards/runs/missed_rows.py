@@ -324,6 +324,18 @@ MISSED_ROW_GUARDS = (
         (STORE, ERASURE_PAGES),
     ),
     Guard(
+        "paused: the next event of an enrollment is kept when there is room again",
+        "E19",
+        (
+            Edit(
+                "src/goald/pipeline/shard/committer.py",
+                "mark_missed(proposal, committed.missed_dropped)",
+                "mark_missed(proposal, ())",
+            ),
+        ),
+        (PIPELINE,),
+    ),
+    Guard(
         "paused: missed events that are not kept are counted",
         "E19",
         (

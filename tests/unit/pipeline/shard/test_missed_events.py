@@ -183,6 +183,28 @@ async def test_workflow_that_is_paused_again_keeps_the_next_event(
     assert sorted(pipeline.exits) == ["e-1", "e-2"]
 
 
+async def test_the_next_event_is_kept_when_an_activation_has_made_room() -> None:
+    """Of an enrollment whose first missed event was not kept."""
+    pipeline = InMemoryPipeline(missed_bytes=1)
+    pipeline.configure("fills", active=False)
+    pipeline.configure(active=False)
+    async with pipeline.running():
+        await pipeline.enroll("e-1", "ann", workflow="fills")
+        await pipeline.tag(contact="ann")
+        await pipeline.enroll("e-2", "bea")
+        await pipeline.all_acknowledged()
+        await pipeline.tag(contact="bea")
+        await pipeline.all_acknowledged()
+        assert list(pipeline.database.missed) == [("acme", "e-1")]
+        await pipeline.reconfigure("fills", version=2)
+        await loaded(pipeline, 2)
+        await pipeline.tag(contact="bea")
+        await pipeline.all_acknowledged()
+        await pipeline.reconfigure(version=3, exits_missed=True)
+        await loaded(pipeline, 3)
+    assert pipeline.exits == ["e-2"]
+
+
 async def test_missed_events_beyond_the_limit_of_a_tenant_are_counted_and_not_kept() -> None:
     pipeline = InMemoryPipeline(missed_bytes=1)
     pipeline.configure(active=False)
