@@ -124,4 +124,35 @@ def test_paths_that_lead_somewhere_and_deliveries_that_are_no_test_have_no_notes
     )
     assert notes(rule, complete, time="body.at") == ()
     source = custom(events={"paid": PAID | rule}, time="body.at")
+    assert source.map(delivery(b'{"paid": true, "total": 5}'), "d").notes == ()
+
+
+@pytest.mark.parametrize("body", [b'{"paid": true}', b'{"paid": true, "total": null}'])
+def test_a_payment_without_its_amount_is_noted_in_every_delivery(body: bytes) -> None:
+    """It meets goals without `min_amount`, so a misspelt path must not be silent."""
+    result = custom(events={"paid": PAID | {"amount": "body.total"}}).map(delivery(body), "d")
+    assert [event.type for event in result.events] == ["payment.completed"]
+    assert result.notes == (
+        "events.paid.amount leads nowhere in this delivery: the payment has none, and meets goals "
+        "without `min_amount`",
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{}, {"amount": "body.total", "type": "payment.refunded"}, {"currency": "body.currency"}],
+)
+def test_other_missing_money_is_noted_only_in_tests(rule: dict[str, Any]) -> None:
+    source = custom(events={"paid": PAID | rule})
     assert source.map(delivery(b'{"paid": true}'), "d").notes == ()
+
+
+def test_a_condition_can_require_the_amount() -> None:
+    rule = {"when": "body.paid && body.total", "amount": "body.total"}
+    source = custom(
+        events={"paid": PAID | rule},
+        ignore={"free": {"when": "body.paid", "reason": "the order has no total"}},
+    )
+    absent = source.map(delivery(b'{"paid": true}'), "d")
+    assert (absent.events, absent.notes) == ((), ("the order has no total",))
+    assert len(source.map(delivery(b'{"paid": true, "total": 0}'), "d").events) == 1

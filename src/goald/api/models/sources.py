@@ -206,7 +206,10 @@ class DeliveryAnswer(BaseModel):
     is_test: bool = Field(description="Whether it is a test event of the provider.")
     event_count: int
     events: list[DeliveredEventAnswer] = Field(description="The first five.")
-    notes: list[str] = Field(description="Why it, or something in it, means no event.")
+    notes: list[str] = Field(
+        description="Why it, or something in it, means no event; and completed payments whose "
+        "`amount` leads nowhere in it."
+    )
 
     @classmethod
     def of(cls, record: DeliveryRecord) -> "DeliveryAnswer":
@@ -327,4 +330,7 @@ class DeliveryAccepted(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"accepted": 1, "reasons": []}]})
 
     accepted: int = Field(description="The events that are on the streams now.")
-    reasons: list[str] = Field(description="Why other parts of the delivery mean no event.")
+    reasons: list[str] = Field(
+        description="Why other parts of the delivery mean no event; and completed payments whose "
+        "`amount` leads nowhere in it."
+    )

@@ -50,7 +50,7 @@ class DeliveryRecord:
     events: Sequence[DeliveredEvent] = ()
     """The first MAX_EVENTS."""
     notes: Sequence[str] = ()
-    """Why the delivery, or something in it, means no event; at most MAX_NOTES."""
+    """Why the delivery, or something in it, means no event or was changed; at most MAX_NOTES."""
 
     @property
     def is_verified(self) -> bool:

@@ -151,8 +151,7 @@ class EventBuilder:
             fields[field] = self._optional(path, root, f"events.{name}.data.{field}")
         if rule.amount is not None or rule.currency is not None:
             fields |= self._money(rule, root)
-            if kind in _PAYMENTS:
-                self._hint_at_money(name, rule, fields)
+            self._report_missing_money(name, rule, fields, kind)
         if rule.line_items is not None:
             fields["line_items"] = self._line_items(name, rule, root, fields.get("currency"))
         if kind == "contact.updated" and fields.get("region") is None and fields.get("phone"):
@@ -167,12 +166,22 @@ class EventBuilder:
                 data[clean_text(field)] = value
         return data
 
-    def _hint_at_money(self, name: str, rule: EventFields, fields: Mapping[str, Any]) -> None:
-        for part in ("amount", "currency"):
-            if getattr(rule, part) is not None and fields[part] is None:
-                self._hint(
-                    f"events.{name}.{part} leads nowhere in this delivery: the event has none"
-                )
+    def _report_missing_money(
+        self, name: str, rule: EventFields, fields: Mapping[str, Any], kind: str
+    ) -> None:
+        """A completed payment without its amount may meet a goal (E13), so the operator learns of
+        it with the delivery itself."""
+        missing = [
+            part
+            for part in ("amount", "currency")
+            if getattr(rule, part) is not None and fields[part] is None
+        ]
+        for part in missing if kind in _PAYMENTS else ():
+            where = f"events.{name}.{part} leads nowhere in this delivery"
+            if part == "amount" and kind == "payment.completed":
+                self._note(f"{where}: the payment has none, and meets goals without `min_amount`")
+            else:
+                self._hint(f"{where}: the event has none")
 
     def _money(self, rule: EventFields, root: Mapping[str, Any]) -> dict[str, Any]:
         currency = self._required(rule.currency, root, "currency") or self._document.money.currency

@@ -162,6 +162,28 @@ def test_a_body_that_cannot_be_read_is_not_repeated(
     assert published() == []
 
 
+def test_a_payment_without_its_amount_is_noted_in_the_answer_and_in_deliveries(api: Api) -> None:
+    rule = {"when": "body.paid", "type": "payment.completed", "amount": "body.totl"}
+    document = {
+        "provider": "Shop",
+        "scheme": {"type": "none"},
+        "contact": {"id": "body.buyer"},
+        "events": {"paid": rule},
+    }
+    path = created(api, preset="custom", secrets=[], overrides=document)
+    body = b'{"paid": true, "buyer": "c-1", "total": 5}'
+
+    answer = deliver(api, path, body, JSON).json()
+
+    (reason,) = answer["reasons"]
+    assert (answer["accepted"], reason.partition(":")[0]) == (
+        1,
+        "events.paid.amount leads nowhere in this delivery",
+    )
+    (recorded,) = deliveries(api)["verified"]
+    assert (recorded["outcome"], recorded["notes"]) == ("accepted", [reason])
+
+
 def test_a_body_of_more_than_1_mib_is_refused(api: Api) -> None:
     path = created(api)
 
