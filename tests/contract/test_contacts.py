@@ -227,12 +227,16 @@ async def test_more_enrollments_than_the_limit_are_truncated_and_marked(world: W
 async def test_start_state_counts_active_enrollments_and_finds_ids(world: World) -> None:
     lease = await world.store.acquire(ALL, "a")
     ended = Effect("e-3", status="exited", ended_at=NOON)
+    known = Effect("e-4", status="exited", ended_at=NOON, received_at=NOON)
     other = Effect("e-9", tenant_id="globex")
-    await world.store.commit(lease, change(Effect("e-1"), Effect("e-2"), ended, other))
+    await world.store.commit(lease, change(Effect("e-1"), Effect("e-2"), ended, known, other))
     ann, bob = ContactId("ann"), ContactId("bob")
-    state = await world.contacts.start_state(TenantId("acme"), [ann, bob], ["e-1", "e-3", "e-9"])
+    ids = ["e-1", "e-3", "e-4", "e-9"]
+    state = await world.contacts.start_state(TenantId("acme"), [ann, bob], ids)
     assert state.active == {ann: 2, bob: 0}
-    assert set(state.existing) == {"e-1", "e-3"}
+    assert set(state.existing) == {"e-1", "e-3", "e-4"}
+    earlier = "ann", "w-1", NOON - SECOND
+    assert [state.ended[each].refuses(*earlier) for each in ("e-3", "e-4")] == [False, True]
 
 
 async def test_start_state_knows_the_runs_of_a_merged_contact_by_the_other(

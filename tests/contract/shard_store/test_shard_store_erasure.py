@@ -174,6 +174,25 @@ async def test_enrollment_of_which_only_the_end_is_known_is_erased(
     assert is_pseudonym((await tables.enrollments())["e-1"][0])
 
 
+@pytest.mark.parametrize("is_repeated", [False, True])
+async def test_enrollment_that_ended_when_it_began_after_the_deletion_is_kept(
+    tables: Tables, store: ShardStore, is_repeated: bool
+) -> None:
+    """Its start is known."""
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(deletions=[DELETED]))
+    began = NOON + 2 * SECOND
+    await store.commit(lease, change(Effect("e-9", enrolled_at=began)))
+    ended = Effect("e-9", is_new=False, status="exited", enrolled_at=began, ended_at=began)
+    in_one_group = replace(ended, enrollment_id="e-8", is_new=True, received_at=began)
+    await store.commit(lease, change(ended, in_one_group))
+    if is_repeated:
+        await store.commit(lease, change(deletions=[DELETED]))
+    await tables.erase_rows()
+    rows = await tables.enrollments()
+    assert (rows["e-9"][0], rows["e-8"][0]) == ("ann", "ann")
+
+
 async def test_active_row_that_memory_lacks_is_cancelled_by_the_rewrite(
     tables: Tables, store: ShardStore
 ) -> None:

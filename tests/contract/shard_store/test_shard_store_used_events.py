@@ -1,5 +1,7 @@
 """The contract of used events: one event counts in one run of a contact (E11)."""
 
+from dataclasses import replace
+
 import pytest
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
@@ -184,6 +186,17 @@ async def test_repeated_start_learns_when_the_ended_run_began(store: ShardStore)
     again = [Effect(f"run-{number}", enrolled_at=NOON + SECOND) for number in (1, 2, 3)]
     committed = await store.commit(lease, change(*again))
     assert list(committed.ended) == [EndedRun(0, NOON, None), EndedRun(1, NOON, NOON)]
+
+
+async def test_start_of_a_run_that_ended_when_it_began_is_known(store: ShardStore) -> None:
+    lease = await store.acquire(ALL, "a")
+    await store.commit(lease, change(Effect("run-1")))
+    ended = Effect("run-1", is_new=False, status="exited", ended_at=NOON)
+    in_one_group = replace(ended, enrollment_id="run-2", is_new=True, received_at=NOON)
+    await store.commit(lease, change(ended, in_one_group))
+    again = [Effect(f"run-{number}", enrolled_at=NOON - SECOND) for number in (1, 2)]
+    committed = await store.commit(lease, change(*again))
+    assert list(committed.ended) == [EndedRun(0, NOON, None), EndedRun(1, NOON, None)]
 
 
 async def test_repeated_start_learns_when_its_contact_was_deleted(store: ShardStore) -> None:

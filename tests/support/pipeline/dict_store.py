@@ -48,7 +48,8 @@ class Row:
     @property
     def is_end_only(self) -> bool:
         no_goal = self.status != "completed_goal" and not self.met
-        return no_goal and self.ended_at == self.enrolled_at
+        is_known = self.ended_at != self.enrolled_at or self.start_is_known
+        return no_goal and not is_known
 
     @property
     def may_meet(self) -> bool:

@@ -143,8 +143,13 @@ class Model(Goals, Persons):
         began_us = self._began(enrolled_at_us)
         if self._is_deleted(event, began_us):
             return
-        end_only = known.ended_at_us == known.enrolled_at_us and not known.met
-        if end_only and known.status != "completed_goal" and began_us <= known.enrolled_at_us:
+        end_only = known.ended_at_us == known.enrolled_at_us and not known.start_is_known
+        if (
+            end_only
+            and not known.met
+            and known.status != "completed_goal"
+            and began_us <= known.enrolled_at_us
+        ):
             return
         raise RejectedError("ended", "the run of this id has ended")
 

@@ -263,4 +263,10 @@ def update(row: StoredEnrollment, effects: EffectColumns, i: int) -> None:
 
 def is_end_only(row: StoredEnrollment) -> bool:
     """Whether perhaps only the end of an enrollment is known."""
-    return row.ended_at == row.enrolled_at and row.status != "completed_goal" and not row.met_goals
+    has_goals = row.status == "completed_goal" or bool(row.met_goals)
+    return row.ended_at == row.enrolled_at and not has_goals and not start_is_known(row)
+
+
+def start_is_known(row: StoredEnrollment) -> bool:
+    """Whether the time of receipt proves it. A merge (E21) is later than the enrollment."""
+    return row.received_at is not None and row.received_at <= row.enrolled_at

@@ -6,6 +6,7 @@ from typing import Any, Final
 from goald.adapters.postgres.connection import SETTINGS, Connection
 from goald.adapters.postgres.shard import missed
 from goald.adapters.postgres.shard.leases import SHARD_ROLE
+from goald.adapters.postgres.shard.statements import END_ONLY
 from goald.domain.records.erasure import ErasurePage
 from goald.domain.slots import SLOTS, SlotRange
 
@@ -41,13 +42,13 @@ _N = """
 unnest($1::bytea[], $2::text[], $3::text[], $4::int8[], $5::text[], $6::int8[], $7::int8[])
     AS n (mark, tenant_id, contact_id, at, pseudonym, requested_at, used_before)
 """
-_IS_OF_THE_DELETED = """
+_IS_OF_THE_DELETED = f"""
 (coalesce(e.received_at, e.enrolled_at) <= goald.at(n.at)
- OR e.ended_at = e.enrolled_at AND e.status <> 'completed_goal' AND e.met_goals = '{}')
+ OR e.received_at IS NULL AND {END_ONLY})
 """
 """Whether an enrollment of a deleted contact began before the deletion: if it is dated ahead, it
-began when its start was received. If only the end of an enrollment is known, it may have
-begun before."""
+began when its start was received, and if it moved, at the merge (E21). If only the end of an
+enrollment is known, it may have begun before."""
 
 _ENROLLMENTS = f"""
 FROM goald.workflow_enrollments e

@@ -4,6 +4,7 @@ from tests.fault.guards.guard import Edit, Guard
 
 PIPELINE = "tests/unit/pipeline/shard/test_after_the_end.py"
 STORE = "tests/contract/shard_store/test_shard_store_ended.py"
+CONTACTS = "tests/contract/test_contacts.py"
 LOADER = "tests/unit/pipeline/shard/test_ended_loader.py"
 QUESTIONS = "tests/unit/pipeline/shard/test_ended_questions.py"
 RETENTION = "tests/integration/postgres/test_retention.py"
@@ -14,6 +15,36 @@ _POSTGRES = "src/goald/adapters/postgres/shard/ended.py"
 _STATEMENTS = "src/goald/adapters/postgres/shard/statements.py"
 
 AFTER_END_GUARDS = (
+    Guard(
+        "after the end: the start of an enrollment that ended when it began may be known",
+        "E5, E12",
+        (
+            Edit(_STATEMENTS, "\n AND (e.received_at <= e.enrolled_at) IS NOT TRUE)", ")"),
+            Edit(
+                "src/goald/adapters/memory/database.py",
+                " and not has_goals and not start_is_known(row)\n",
+                " and not has_goals\n",
+            ),
+        ),
+        ("tests/contract/shard_store/test_shard_store_used_events.py", CONTACTS),
+    ),
+    Guard(
+        "erasure: an enrollment that began and ended in the same second after it stays",
+        "E5",
+        (
+            Edit(
+                "src/goald/adapters/postgres/erasure_pages.py",
+                " OR e.received_at IS NULL AND {END_ONLY})",
+                " OR e.ended_at = e.enrolled_at)",
+            ),
+            Edit(
+                "src/goald/adapters/memory/erasure/contact.py",
+                "(row.received_at is None and is_end_only(row))",
+                "row.ended_at == row.enrolled_at",
+            ),
+        ),
+        ("tests/contract/shard_store/test_shard_store_erasure.py",),
+    ),
     Guard(
         "after the end: an enrollment meets each goal once",
         "E18, D1",
@@ -100,7 +131,11 @@ AFTER_END_GUARDS = (
                 "OR e.received_at <= e.enrolled_at)",
                 "OR e.received_at IS NOT NULL)",
             ),
-            Edit(_MEMORY, " and row.received_at <= row.enrolled_at\n", "\n"),
+            Edit(
+                "src/goald/adapters/memory/database.py",
+                " and row.received_at <= row.enrolled_at\n",
+                "\n",
+            ),
         ),
         (STORE,),
     ),

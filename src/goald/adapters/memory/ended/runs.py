@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from goald.adapters.memory.database import MemoryDatabase, StoredEnrollment, began_at
+from goald.adapters.memory.database import (
+    MemoryDatabase,
+    StoredEnrollment,
+    began_at,
+    start_is_known,
+)
 from goald.domain.records.erasure import PSEUDONYM_PREFIX
 from goald.ports.change import EFFECTIVE, Change
 from goald.ports.shard_store import (
@@ -87,13 +92,9 @@ def _may_meet(tables: MemoryDatabase, row: StoredEnrollment) -> bool:
         row.status in _WATCHED
         and row.met_after_end_at is None
         and row.ended_at is not None
-        and (row.ended_at > row.enrolled_at or _start_is_known(row))
+        and (row.ended_at > row.enrolled_at or start_is_known(row))
         and not (deleted is not None and deleted.covers(began_at(row)))
     )
-
-
-def _start_is_known(row: StoredEnrollment) -> bool:
-    return row.received_at is not None and row.received_at <= row.enrolled_at
 
 
 def _run(row: StoredEnrollment) -> WatchedRun:

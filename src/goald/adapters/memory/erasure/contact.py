@@ -63,7 +63,7 @@ def _tombstone(tables: MemoryDatabase, tenant: str, contact: str, at: int) -> st
 
 def _began_before(row: StoredEnrollment, at: int) -> bool:
     """Whether an enrollment began, or may have begun, before its contact was deleted."""
-    return began_at(row) <= at or is_end_only(row)
+    return began_at(row) <= at or (row.received_at is None and is_end_only(row))
 
 
 def new_pseudonym() -> str:

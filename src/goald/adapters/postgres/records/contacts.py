@@ -7,6 +7,7 @@ from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import enrollment_of
 from goald.adapters.postgres.shard import statements
 from goald.adapters.postgres.shard.ended import read as read_ended
+from goald.adapters.postgres.shard.statements import END_ONLY
 from goald.adapters.postgres.shard.store import workflow_of
 from goald.adapters.postgres.shard.used_events import COUNTED_BEFORE
 from goald.adapters.postgres.tenants import TenantPool
@@ -76,10 +77,9 @@ GROUP BY contact_id
 """The active enrollments of the contacts that have any. Reads at most $3 in all, those of the
 first contacts first."""
 
-EXISTING = """
-SELECT id, status, contact_id, workflow_id, goald.us(enrolled_at),
-       ended_at = enrolled_at AND status <> 'completed_goal' AND met_goals = '{}'
-FROM goald.workflow_enrollments WHERE tenant_id = $1 AND id = ANY ($2::text[])
+EXISTING = f"""
+SELECT e.id, e.status, e.contact_id, e.workflow_id, goald.us(e.enrolled_at), {END_ONLY}
+FROM goald.workflow_enrollments e WHERE e.tenant_id = $1 AND e.id = ANY ($2::text[])
 """
 """The enrollments of the tenant with these ids, and whether perhaps only their ends are known."""
 

@@ -213,9 +213,15 @@ INSERT_WITHOUT_USES = INSERT_ENROLLMENTS.replace("WHEN EXISTS (", "WHEN false AN
 """As INSERT_ENROLLMENTS, for contacts whose used events do not count, because they are those of a
 deleted contact."""
 
-EXISTING_ENROLLMENTS = """
-SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status, goald.us(e.enrolled_at),
-       e.ended_at = e.enrolled_at AND e.status <> 'completed_goal' AND e.met_goals = '{}'
+END_ONLY = """
+(e.ended_at = e.enrolled_at AND e.status <> 'completed_goal' AND e.met_goals = '{}'
+ AND (e.received_at <= e.enrolled_at) IS NOT TRUE)
+"""
+"""Whether perhaps only the end of an enrollment is known. `received_at` proves that its start is
+known, unless it is the time of a later merge (E21)."""
+
+EXISTING_ENROLLMENTS = f"""
+SELECT e.tenant_id, e.id, e.contact_id, e.workflow_id, e.status, goald.us(e.enrolled_at), {END_ONLY}
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
 """
