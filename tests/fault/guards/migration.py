@@ -56,4 +56,16 @@ MIGRATION_GUARDS = (
         ),
         (LOCKS,),
     ),
+    Guard(
+        "migrations: missed events count once, and while earlier ones are counted",
+        "D11, E19",
+        (
+            Edit(
+                "src/goald/migrations/sql/0037_usage_of_earlier_events.sql",
+                "    SELECT c.tenant_id, c.slot, -c.bytes FROM",
+                "    SELECT c.tenant_id, c.slot, 0 FROM",
+            ),
+        ),
+        (LOCKS,),
+    ),
 )

@@ -18,6 +18,16 @@ INSERT INTO goald.workflow_enrollments
     (tenant_id, id, contact_id, workflow_id, slot, status, enrolled_at, ended_at)
 VALUES ('acme', %s, 'ann', %s, 1, 'exited', now(), now())
 """
+MISS = """
+INSERT INTO goald.missed_events (tenant_id, contact_id, event, slot, entry_id, payload, old_tags)
+VALUES (%s, 'ann', gen_random_uuid(), 1, '1-0', %s, '{}')
+"""
+USAGE_IS_EXACT = """
+SELECT array(SELECT (tenant_id, slot, sum(octet_length(payload))::bigint)::text
+             FROM goald.missed_events GROUP BY tenant_id, slot ORDER BY 1)
+     = array(SELECT (tenant_id, slot, bytes)::text
+             FROM goald.missed_usage WHERE bytes <> 0 ORDER BY 1)
+"""
 WAITING = """
 SELECT pid FROM pg_stat_activity
 WHERE application_name = 'goald-migrate' AND wait_event_type = 'Lock' AND datname = %s
@@ -101,3 +111,26 @@ def test_a_migration_that_never_gets_its_locks_reports_it(
     ):
         migrations.upgrade(empty_database.dsn)
     assert migrations.current(empty_database.dsn) == "0031"
+
+
+@pytest.mark.parametrize("revision", ["0035", "0036"])
+def test_missed_events_are_stored_and_counted_while_those_of_before_are_counted(
+    empty_database: Database, revision: str
+) -> None:
+    """At 0035 the migration waits for the table, at 0036 for the bytes of one tenant."""
+    migrations.upgrade(empty_database.dsn, "0035")
+    with psycopg.connect(empty_database.admin_dsn, autocommit=True) as admin:
+        admin.execute("SET statement_timeout = '20s'")
+        for tenant in ("acme", "globex", "initech"):
+            admin.execute(MISS, (tenant, b"before"))
+        migrations.upgrade(empty_database.dsn, revision)
+        admin.execute("DELETE FROM goald.missed_events WHERE tenant_id = 'initech'")
+        with psycopg.connect(empty_database.admin_dsn) as other:
+            other.execute(MISS, ("acme", b"not committed"))
+            with migrating(empty_database) as done:
+                for payload in (b"a", b"bc"):
+                    until("a migration that waits", lambda: waiting(admin))
+                    admin.execute(MISS, ("globex", payload))
+                other.commit()
+        assert not isinstance(done[0], Exception)
+        assert admin.execute(USAGE_IS_EXACT).fetchone() == (True,)
