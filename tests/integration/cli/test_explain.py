@@ -160,6 +160,29 @@ def test_a_bad_event_is_reported_in_one_line(
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"id": 7, "email": "ann@example.com", "total_price": "20.00"},
+        {"id": "evt_1", "object": "event", "type": "invoice.paid", "data": {"object": {}}},
+    ],
+)
+def test_a_payload_of_a_provider_is_not_an_event(
+    explain: Callable[..., Ran], payload: dict[str, Any]
+) -> None:
+    hint = "This is not an event. For a provider's payload, use `goald sources test`.\n"
+    for words in ([], ["--tenant", "acme"]):
+        ran = explain(payload, *words)
+        assert (ran.code, ran.err.endswith(hint)) == (1, True), ran.err
+
+
+def test_an_invalid_event_is_not_called_a_payload(explain: Callable[..., Ran]) -> None:
+    ran = explain(payment(data={"amount": "1.00"}))
+    assert (ran.code, ran.err) == (1, "goald: data.contact_id: required but missing\n")
+    ran = explain(payment(data={}, type="payment.failed"))
+    assert (ran.code, "not an event" in ran.err) == (1, False)
+
+
 def test_explain_reports_a_missing_file(explain: Callable[..., Ran], run: Any) -> None:
     ran = run("explain", "nowhere.json")
     assert (ran.code, "nowhere.json" in ran.err) == (1, True)

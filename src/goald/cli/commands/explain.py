@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 1 << 20
 """Bytes. An event has at most 256 KiB (D9)."""
+NOT_AN_EVENT = "This is not an event. For a provider's payload, use `goald sources test`."
 
 
 def explain(
@@ -35,6 +36,7 @@ def explain(
     A dry run: nothing is sent or written.
     """
     from goald.cli.target import api_dsn
+    from goald.domain.errors import InvalidEvent
     from goald.settings import load_settings
 
     event = _read(file)
@@ -42,7 +44,12 @@ def explain(
     tenant = _tenant_of(event) if tenant is None else tenant
     with api_dsn(settings) as dsn:
         limits = settings.clock_skew, settings.late, settings.max_enrollments_per_contact
-        explanation = asyncio.run(_explain(dsn, limits, tenant, event))
+        try:
+            explanation = asyncio.run(_explain(dsn, limits, tenant, event))
+        except InvalidEvent as error:
+            if _is_payload(event):
+                raise InvalidEvent(f"{error}. {NOT_AN_EVENT}") from None
+            raise
     if as_json:
         print_json(explanation)
     else:
@@ -83,8 +90,24 @@ def _tenant_of(event: bytes) -> str:
         raise InvalidEvent(f"The event is not JSON: {error}.") from None
     tenant = contents.get("tenantid") if isinstance(contents, dict) else None
     if not isinstance(tenant, str):
+        if _is_payload(event):
+            raise InvalidEvent(NOT_AN_EVENT)
         raise typer.BadParameter("The event names no tenant. Use --tenant.")
     return tenant
+
+
+def _is_payload(event: bytes) -> bool:
+    """Whether this is a JSON object, but no event: it has no attribute of a CloudEvent that
+    providers do not use, and no type that goald processes."""
+    from goald.domain.event_types import PROCESSED_TYPES
+
+    try:
+        contents = json.loads(event)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(contents, dict) or contents.keys() & {"specversion", "tenantid"}:
+        return False
+    return str(contents.get("type")) not in PROCESSED_TYPES
 
 
 def _tree(explanation: dict[str, Any]) -> "Tree":
