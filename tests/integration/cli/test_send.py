@@ -51,8 +51,20 @@ def test_send_refuses_wrong_usage(run: Callable[..., Ran], streams: Any, more: l
     assert events_in(streams) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([], "c-1 leaves nurture (enrollment en-1): tag_added by contact.tag.added, 4 ms"),
+        (["--json"], '}\n{"outcome": "processed", "exits": 1, "notices": 0}\n'),
+    ],
+)
 async def test_send_waits_for_the_exit_it_causes(
-    clean: None, streams: Any, redis_url: str, capsys: pytest.CaptureFixture[str]
+    clean: None,
+    streams: Any,
+    redis_url: str,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    expected: str,
 ) -> None:
     stream = event_stream(partition_of("acme", "c-1", 4))
 
@@ -69,11 +81,11 @@ async def test_send_waits_for_the_exit_it_causes(
 
     words = ["send", "contact.tag.added", "--tenant", "acme", "--contact", "c-1", "--id", "e-1"]
     code, _ = await asyncio.gather(
-        asyncio.to_thread(main, [*words, "--wait", "30"]), asyncio.to_thread(answer)
+        asyncio.to_thread(main, [*words, "--wait", "30", *more]), asyncio.to_thread(answer)
     )
     printed = capsys.readouterr().out
     assert code == 0
-    assert "c-1 leaves nurture (enrollment en-1): tag_added by contact.tag.added, 4 ms" in printed
+    assert expected in printed
     assert "c-9" not in printed
 
 
@@ -110,6 +122,42 @@ def test_send_stops_waiting_if_goald_does_not_process_the_event(
     ran = run("send", "a.b", "--tenant", "acme", "--contact", "c-1", "--wait", "0.1")
     assert ran.code == 1
     assert "The event was not processed within 0.1 s." in ran.err
+    words = ["send", "a.b", "--tenant", "acme", "--contact", "c-1", "--wait", "0.1", "--json"]
+    _, outcome = run(*words).lines
+    assert outcome == {"outcome": "not processed in time", "exits": 0, "notices": 0}
+
+
+def test_an_enrollment_in_an_unknown_workflow_is_sent_with_a_warning(
+    run: Callable[..., Ran], streams: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "tenant: acme\nworkflows:\n  - {id: trial-month, active: true}\n"
+    )
+    assert run("apply", "a.yaml").code == 0
+
+    def enroll(tenant: str, workflow: str) -> str:
+        words = ["--tenant", tenant, "--contact", "c-1", "enrollment_id=e-1"]
+        ran = run("send", "workflow.enrollment.started", *words, f"workflow_id={workflow}")
+        assert (ran.code, ran.out.startswith("Sent ")) == (0, True), ran.err
+        return ran.err
+
+    assert enroll("acme", "trial-month") == ""
+    assert enroll("acme", "trial-mont") == (
+        "goald: Warning: goald has no workflow trial-mont of the tenant acme. "
+        "Did you mean trial-month?\n"
+    )
+    assert enroll("globex", "trial-month") == (
+        "goald: Warning: goald has no workflow trial-month of the tenant globex.\n"
+    )
+
+
+def test_an_enrollment_is_sent_without_a_warning_if_postgres_is_unreachable(
+    run: Callable[..., Ran], streams: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOALD_POSTGRES_DSN", "postgresql://goald@127.0.0.1:1/goald")
+    words = ["--tenant", "acme", "--contact", "c-1", "enrollment_id=e-1", "workflow_id=w"]
+    ran = run("send", "workflow.enrollment.started", *words)
+    assert (ran.code, ran.out.startswith("Sent "), ran.err) == (0, True, "")
 
 
 def lines(count: int) -> bytes:

@@ -1,6 +1,8 @@
 """`goald send`: send one event."""
 
 import asyncio
+from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +11,17 @@ import typer
 from goald.cli.input import fields
 from goald.cli.output.exit_codes import Code, complain
 from goald.cli.output.printing import print_json, say
-from goald.cli.target import redis_url
+from goald.cli.target import api_dsn, redis_url
+from goald.redis_keys import DEAD, EXITS, NOTICES
 
 if TYPE_CHECKING:
     from goald.client import TailedEntry
     from goald.operations.effect import EventEffect
+
+WORKFLOWS_SECONDS = 3.0
+"""How long the list of workflows may take, for a warning about an unknown workflow."""
+MAX_WORKFLOWS = 10_000
+"""No warning for a tenant with more workflows."""
 
 
 def send(
@@ -48,7 +56,10 @@ def send(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per line.")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object per line; with --wait, the last is the outcome."
+        ),
     ] = False,
 ) -> None:
     """Send one event and print its id and stream.
@@ -87,26 +98,33 @@ async def _send(event: dict[str, Any], wait: float | None, as_json: bool) -> boo
             else:
                 say(f"Sent {event['id']} to {effect.stream}, entry {entry_id}.")
             ignored = _warn_if_ignored(event["type"])
+            if event["type"] == "workflow.enrollment.started":
+                await _warn_if_unknown(event["tenantid"], event["data"].get("workflow_id"))
             return wait is None or await _wait(effect, wait, ignored, as_json)
 
 
 async def _wait(effect: "EventEffect", seconds: float, ignored: bool, as_json: bool) -> bool:
-    caused = 0
+    caused: Counter[str] = Counter()
+    outcome = "ignored" if ignored else "processed"
     try:
         async for entry in effect.outcome(seconds):
-            caused += 1
+            caused[entry.stream] += 1
             _print(entry, as_json)
-            if entry.stream == "goald:dead":
-                return False
     except TimeoutError:
+        outcome = "not processed in time"
         complain(
             f"The event was not processed within {seconds:g} s. Check that goald is ready: "
             "`goald status`."
         )
-        return False
-    if not caused and not as_json:
+    if caused[DEAD]:
+        outcome = "dead-lettered"
+    is_done = outcome in {"processed", "ignored"}
+    if as_json:
+        counts = {"exits": caused[EXITS], "notices": caused[NOTICES]}
+        print_json({"outcome": outcome, **counts}, lines=True)
+    elif is_done and not caused:
         say(f"Processed: {_without_effect(effect.event_type, ignored)}")
-    return True
+    return is_done
 
 
 def _without_effect(event_type: str, ignored: bool) -> str:
@@ -129,6 +147,29 @@ def _warn_if_ignored(event_type: str) -> bool:
         return False
     complain(f"Warning: {ignored(event_type)}")
     return True
+
+
+async def _warn_if_unknown(tenant: str, workflow: object) -> None:
+    """Warns on standard error if the tenant has no such workflow. Does nothing if
+    Postgres cannot be reached: the event is sent already."""
+    from goald.domain.errors import GoaldError
+    from goald.domain.suggestions import nearest
+    from goald.runtime.wiring.daemon import configuration_service
+    from goald.settings import load_settings
+
+    with suppress(GoaldError, TimeoutError), api_dsn(load_settings()) as dsn:
+        service = configuration_service(dsn)
+        try:
+            async with asyncio.timeout(WORKFLOWS_SECONDS):
+                rows, total = await service.workflows(tenant, 0, MAX_WORKFLOWS)
+        finally:
+            await service.close()
+        known = [row.id for row in rows]
+        if not isinstance(workflow, str) or workflow in known or total > len(known):
+            return
+        near = nearest(workflow, known)
+        question = f" Did you mean {near}?" if near else ""
+        complain(f"Warning: goald has no workflow {workflow} of the tenant {tenant}.{question}")
 
 
 def _print(entry: "TailedEntry", as_json: bool) -> None:
