@@ -718,7 +718,7 @@ class ExecutionProposal:
     @property
     def postponed(self) -> list[int]:
         """The indices of the gates among the inputs that must be given again, with `only_events` or
-        because events of their tenants are deferred."""
+        because an event of their tenant is evaluated further after the commit."""
     @property
     def unused_grants(self) -> list[tuple[str, str]]:
         """(tenant, execution) of grants whose executions have no permit after the proposal."""

@@ -258,6 +258,7 @@ impl<'i> Evaluation<'i> {
         if is_complete {
             self.proposal.events += 1;
         } else {
+            self.turn.hold(&event.tenant);
             self.turn.defer(&event.tenant, entry);
         }
         is_complete

@@ -28,9 +28,11 @@ impl<'i> Evaluation<'i> {
             || (self.index.has_forwards() && forward().is_some())
     }
 
-    /// Whether events of the tenant wait for the commit of this proposal.
-    pub fn defers(&self, tenant: &str) -> bool {
-        self.turn.defers_any() && self.turn.defers(tenant)
+    /// Whether an event of the tenant is evaluated further when this proposal is committed, so that
+    /// the first phase of its contact is not complete. Events beyond the tenant's share are those of
+    /// a later group: if results waited for them, the results could fill the share forever.
+    pub fn holds(&self, tenant: &str) -> bool {
+        self.turn.holds(tenant)
     }
 
     /// Keeps an evaluated entry of this tenant for a later call as well.

@@ -4,7 +4,7 @@
 //! effect cost later. It is never measured: the same events against the same index always take
 //! the same turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ahash::RandomState;
 use hashbrown::HashMap;
@@ -75,6 +75,8 @@ pub struct Turn {
     charged: HashMap<Box<str>, u64, RandomState>,
     /// By tenant: its events that wait, for each buffer in order.
     deferred: BTreeMap<Box<str>, Vec<(usize, BufferWriter)>>,
+    /// The tenants whose later events wait for the commit of an evaluated one, whatever their share.
+    waits_for_commit: BTreeSet<Box<str>>,
 }
 
 impl Turn {
@@ -93,6 +95,7 @@ impl Turn {
             deferred: deferred
                 .map(|tenant| (tenant.as_str().into(), Vec::new()))
                 .collect(),
+            waits_for_commit: BTreeSet::new(),
         }
     }
 
@@ -161,8 +164,7 @@ impl Turn {
     #[cold]
     pub fn wait(&mut self, tenant: &str) {
         if self.share < u64::MAX {
-            self.deferred.entry(tenant.into()).or_default();
-            self.defers_any = true;
+            self.hold(tenant);
         }
     }
 
@@ -170,7 +172,13 @@ impl Turn {
     #[cold]
     pub fn hold(&mut self, tenant: &str) {
         self.deferred.entry(tenant.into()).or_default();
+        self.waits_for_commit.insert(tenant.into());
         self.defers_any = true;
+    }
+
+    /// Whether events of this tenant wait for the commit of an evaluated one.
+    pub fn holds(&self, tenant: &str) -> bool {
+        self.waits_for_commit.contains(tenant)
     }
 
     /// Keeps an event of this tenant for a later call, after those kept before.

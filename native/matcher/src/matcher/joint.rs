@@ -81,15 +81,15 @@ impl<'c> Joint<'c> {
                 (case.place.contact_events, case.place.deletions) = self.place;
                 case.apply_input(number, input);
                 end_enrollments(case, &mut evaluation);
-            } else if options.only_events || evaluation.defers(input.tenant) {
+            } else if options.only_events || evaluation.holds(input.tenant) {
                 out.postponed.push(number);
             }
         }
         self.machine.open_due();
         for mut case in self.machine.into_cases() {
             (case.place.contact_events, case.place.deletions) = self.place;
-            // Events of the contact may follow in a later call.
-            if options.only_events || evaluation.defers(&case.tenant) {
+            // The rest of an event of the contact may follow in a later call.
+            if options.only_events || evaluation.holds(&case.tenant) {
                 for entry in case.postponed() {
                     evaluation.defer_again(&case.tenant, entry);
                 }

@@ -267,7 +267,7 @@ pub struct ExecutionRows {
     pub notifications: Vec<Notification>,
     /// Grants that were not used: (tenant, execution).
     pub unused_grants: Vec<(Box<str>, Box<str>)>,
-    /// Inputs that must be given again, because events of their tenants are deferred.
+    /// Inputs that must be given again, because an event of their tenant is evaluated further after the commit.
     pub postponed: Vec<usize>,
     /// Contacts and starts whose facts are missing. The proposal must not be committed, but
     /// evaluated again with them.
