@@ -4,13 +4,15 @@
 2. **route** each entry by its slot, **dispatch** the batch to the shards that own the slots
 3. **evaluate** waiting batches as one group against the goals and enrollments in memory, within
    each tenant's share of work (`ShardFlow`, in a shard); the result is a proposal, in slices
-4. **commit** a slice to Postgres, with an outbox row for each message; **apply** it to memory
-5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`
+4. **commit** a slice to Postgres, with an outbox row for each message, after the gates of the
+   executions that it ends are closed; **apply** it to memory
+5. **publish** the outbox rows of the slice to `goald:exits` and `goald:notices`, and its jobs
 6. **acknowledge** the batch, when all of that is done for it and for earlier ones (`StreamFlow`);
    events of merged contacts are first **forwarded** to the shards of the contacts that continue
 
 Dispatch calls `ShardFlow.process`, over Ray; it returns after step 5 (another call waits for the
-deferred events). Between two groups, a shard exits what paused workflows missed (`MissedEvents`).
+deferred events). Between two groups, a shard exits what paused workflows missed (`MissedEvents`),
+and evaluates the timers and steps of executions that are due (`ShardExecutions`).
 
 Events may be evaluated twice: the second time changes nothing. So goald repeats
 what is not done after a failure:
@@ -35,6 +37,7 @@ from goald import _native
 from goald.domain.errors import BreakerOpen, ContentRefused, RetryableError
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ConsumerContext, ShardContext
+from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.ingest.dispatch import ShardDispatcher
 from goald.pipeline.ingest.forward import Forwarder
 from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
@@ -178,6 +181,8 @@ class ShardWatchers(NamedTuple):
     transfers: Transfers
     missed: MissedEvents
     ended: EndedLoader
+    executions: ShardExecutions | None = None
+    """None in a shard that runs no workflows."""
 
 
 class ShardFlow:
@@ -202,6 +207,7 @@ class ShardFlow:
         self._transfers = watchers.transfers
         self._missed = watchers.missed
         self._ended_loader = watchers.ended
+        self._executions = watchers.executions
         self._start_progress = start_progress
         self._to_publish: asyncio.Queue[CommittedSlice] = asyncio.Queue(SLICES_TO_PUBLISH)
 
@@ -219,6 +225,9 @@ class ShardFlow:
             tasks.create_task(self._transfers.run())
             tasks.create_task(self._missed.run())
             tasks.create_task(self._ended_loader.run())
+            if self._executions is not None:
+                tasks.create_task(self._executions.run())
+                tasks.create_task(self._process_due(self._executions))
 
     async def _process_groups(self) -> None:
         """Group commit: process waiting batches together. Stop when the circuit breaker opens."""
@@ -232,6 +241,13 @@ class ShardFlow:
             except BreakerOpen:
                 self._admission.reject(group)
                 return
+
+    async def _process_due(self, executions: ShardExecutions) -> None:
+        """Process timers and steps that are due, as a group without events (X6, X16)."""
+        while True:
+            await executions.wait()
+            async with self._evaluator.groups:
+                await self._evaluate_commit_apply(self._start_progress(Group((), ())))
 
     async def _evaluate_commit_apply(self, progress: GroupProgress) -> None:
         """Process one group. `progress` yields the whole group and its slices; after a failure,
@@ -263,9 +279,11 @@ class ShardFlow:
         group = self._admission.turns.without_suspended(group)
         group = await self._transfers.with_returned(group)
         with self._context.metrics.stage_seconds.labels("evaluate").time():
-            proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
+            facts, evaluator = await stored.execution_facts(), self._evaluator
+            proposal = await stored_facts.evaluate(evaluator, group, now_us, stored, facts)
             while proposal.forwarded and await self._transfers.forwards_changed():
-                proposal = await stored_facts.evaluate(self._evaluator, group, now_us, stored)
+                facts = await stored.execution_facts()
+                proposal = await stored_facts.evaluate(evaluator, group, now_us, stored, facts)
         self._context.fail_point(FailPoint.EVALUATED)
         return proposal
 
@@ -283,4 +301,5 @@ class ShardFlow:
     @property
     def not_ready_reason(self) -> str | None:
         """Why events are not being processed, for the shard's heartbeat; None if they are."""
-        return first_reason(self._admission.breaker, self._context.stall_detector)
+        sources = (self._admission.breaker, self._context.stall_detector)
+        return first_reason(*sources, *filter(None, [self._executions]))

@@ -26,6 +26,9 @@ from tests.support.pipeline.in_memory_pipeline import (
 from tests.support.pipeline.virtual_time import LoopClock
 from tests.support.reference import Goal
 
+from goald.adapters.memory.actions.gates import MemoryGates
+from goald.adapters.memory.actions.permits import MemoryPermits
+from goald.adapters.memory.actions.state import MemoryActions
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.configuration.goals import GoalLogic
@@ -34,6 +37,7 @@ from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
 from goald.redis_keys import CONTROL
+from goald.runtime.processes.shard import ExecutionPorts
 from goald.settings import ReadSettings
 
 START_US = 1_772_323_200_000_000
@@ -89,8 +93,16 @@ class _ProcessPipeline(InMemoryPipeline):
             ),
         )
         self._control = control
+        self._actions = simulation.actions
         self.store: Any = FaultyAdapter(self.store, "store", control)
         self.outbound: Any = FaultyAdapter(self.outbound, "streams", control)
+
+    def execution_ports(self) -> ExecutionPorts | None:
+        if self._actions is None:
+            return None
+        gates: Any = FaultyAdapter(MemoryGates(self._actions), "streams", self._control)
+        permits: Any = FaultyAdapter(MemoryPermits(self._actions), "streams", self._control)
+        return ExecutionPorts(gates=gates, permits=permits)
 
     def open_stream(self, name: str) -> EventStream:
         stream: Any = FaultyAdapter(super().open_stream(name), "streams", self._control)
@@ -105,10 +117,17 @@ class CrashSimulation:
     """A shard and a consumer, and a supervisor that restarts them when they die."""
 
     def __init__(
-        self, clock: LoopClock, seed: int, max_enrollments: int = 10_000, shards: int = 1
+        self,
+        clock: LoopClock,
+        seed: int,
+        max_enrollments: int = 10_000,
+        shards: int = 1,
+        *,
+        runs_workflows: bool = False,
     ) -> None:
         """`seed` determines every random choice. `max_enrollments`: active ones of a contact.
-        Must be created within the event loop."""
+        `runs_workflows`: whether shards run the workflows that have a definition. Must be created
+        within the event loop."""
         self.ranges = tuple(split_slots(shards))
         self.roles = ("consumer", *(_role(number) for number in range(shards)))
         self.clock = clock
@@ -121,6 +140,7 @@ class CrashSimulation:
         self.services = FaultInjector()
         self.services.commit_seconds = self.chance.choice(COMMIT_SECONDS)
         self.streams = MemoryStreams(clock)
+        self.actions = MemoryActions(self.streams) if runs_workflows else None
         self.database = MemoryDatabase(refused_contacts={REFUSED_CONTACT})
         self.process_registry = InMemoryProcessRegistry()
         self.expected = ExpectedEffects(late_us=LATE_SECONDS * 1_000_000)

@@ -130,7 +130,8 @@ class FaultyAdapter:
         found = getattr(self._adapter, name)
         if inspect.iscoroutinefunction(found):
             return partial(self._control.call, self._service, name, found)
-        return FaultyAdapter(found, self._service, self._control) if name == "outbox" else found
+        is_adapter = name in ("outbox", "executions")
+        return FaultyAdapter(found, self._service, self._control) if is_adapter else found
 
 
 class CrashableProcess:

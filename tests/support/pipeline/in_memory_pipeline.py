@@ -43,7 +43,12 @@ from goald.ports.shard_store import MISSED_BYTES
 from goald.ports.stream_leases import StreamLeases
 from goald.redis_keys import CONTROL, DEAD, EXITS, NOTICES, event_stream
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
-from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
+from goald.runtime.processes.shard import (
+    ExecutionPorts,
+    ShardPorts,
+    ShardProcess,
+    ShardSettings,
+)
 from goald.settings import DispatchSettings, ReadSettings
 
 STREAM = event_stream(0)
@@ -153,6 +158,7 @@ class InMemoryPipeline:
     max_deferred_bytes: int = 1 << 20
     late: float = 0.0
     missed_bytes: int = MISSED_BYTES
+    concurrent_executions: int = 100
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
@@ -245,6 +251,8 @@ class InMemoryPipeline:
                 max_enrollments_per_contact=self.max_enrollments_per_contact,
                 max_deferred_bytes=self.max_deferred_bytes,
                 late=self.late,
+                streams=(STREAM,),
+                concurrent_executions=self.concurrent_executions,
             ),
             ShardPorts(
                 store=self.store,
@@ -253,10 +261,15 @@ class InMemoryPipeline:
                 throttle=self.throttle,
                 processes=self.process_registry,
                 clock=self.clock,
+                executions=self.execution_ports(),
             ),
             evaluator=evaluator,
             fail_point=self.fail_point,
         )
+
+    def execution_ports(self) -> ExecutionPorts | None:
+        """The gates and permits of a shard that runs workflows."""
+        return None
 
     def consumer(self, *shards: Shard, ranges: tuple[SlotRange, ...] = (ALL,)) -> ConsumerProcess:
         """`ranges`: the slots of each shard."""

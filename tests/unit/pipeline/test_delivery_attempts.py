@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
@@ -45,12 +45,13 @@ class PanickingEvaluator(Evaluator):
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
         ended: KnownEnded | None = None,
+        executions: Mapping[str, object] | None = None,
     ) -> _native.Proposal:
         events = [event for each in group.buffers for _, event in _native.buffer_entries(each)]
         self._groups.append(events)
         if any(POISON in each for each in events):
             raise Panic
-        return super().evaluate(group, now_us, repeats, excluded, known, ended)
+        return super().evaluate(group, now_us, repeats, excluded, known, ended, executions)
 
 
 class RestartingShard:

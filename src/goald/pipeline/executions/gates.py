@@ -12,10 +12,12 @@ from functools import partial
 from goald.domain.actions.gates import GateId, GateSeries, gate_series
 from goald.domain.errors import ServerReplaced
 from goald.domain.fail_points import FailPoint
+from goald.domain.ids import TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.ports.actions.gates import GateRun, Gates, GateState, JobEntry, Registration
 from goald.ports.actions.permits import Permit, PermitAnswer, Permits
+from goald.ports.configuration import WorkflowKey
 
 SERIES_BYTES = 4
 
@@ -99,6 +101,14 @@ class SlotGates:
         return await self._context.retry(
             "Redis: gates", "gate_states", partial(self._gates.states, gates)
         )
+
+    async def set_active(self, workflows: Sequence[WorkflowKey], *, is_active: bool) -> None:
+        """Refuse the gates of workflows that are not active, or no longer (X11)."""
+        if not workflows:
+            return
+        keys = [(TenantId(tenant), WorkflowId(workflow)) for tenant, workflow in workflows]
+        change = partial(self._gates.set_active, keys, is_active=is_active)
+        await self._context.retry("Redis: gates", "set_active", change)
 
     async def take_permits(self, requests: Sequence[tuple[Permit, int]]) -> Sequence[PermitAnswer]:
         """Take permits, each with the limit of its account, before the commit that makes the

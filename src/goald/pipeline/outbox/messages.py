@@ -1,6 +1,6 @@
 """Builds the outbound messages of a commit: exits and notices, as CloudEvents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -17,10 +17,18 @@ SOURCE: Final = "goald"
 
 
 def outbox_rows(
-    effects: EffectColumns, achievements: AchievementColumns, exits: _native.Exits, now_us: int
+    effects: EffectColumns,
+    achievements: AchievementColumns,
+    exits: _native.Exits,
+    now_us: int,
+    in_flight: Mapping[int, bool] | None = None,
 ) -> list[OutboxRow]:
-    """One row for each exit and each achievement, to be committed with its effect."""
-    return [*_exits(effects, exits, now_us), *_achievements(effects, achievements, now_us)]
+    """One row for each exit and each achievement, to be committed with its effect. `in_flight`: of
+    the effects that end goald's own executions, whether a worker may be calling the provider."""
+    return [
+        *_exits(effects, exits, now_us, in_flight or {}),
+        *_achievements(effects, achievements, now_us),
+    ]
 
 
 def stamped(message: Message, now_us: int) -> Message:
@@ -32,7 +40,9 @@ def stamped(message: Message, now_us: int) -> Message:
     return Message(message.stream, orjson.dumps(event).decode())
 
 
-def _exits(effects: EffectColumns, exits: _native.Exits, now_us: int) -> Iterator[OutboxRow]:
+def _exits(
+    effects: EffectColumns, exits: _native.Exits, now_us: int, in_flight: Mapping[int, bool]
+) -> Iterator[OutboxRow]:
     tenants, enrollments = effects.tenant_id, effects.enrollment_id
     contacts, workflows = effects.contact_id, effects.workflow_id
     rows = zip(
@@ -58,6 +68,8 @@ def _exits(effects: EffectColumns, exits: _native.Exits, now_us: int) -> Iterato
             "occurred_at": achieved,
             "received_at": rfc3339(received_at),
         }
+        if effect in in_flight:
+            data["action_in_flight"] = in_flight[effect]
         event = _event(EXIT_TYPE, exit_id, tenants[effect], now_us, data, traceparent)
         yield OutboxRow(effect, exit_id, OutboundStream.EXITS, event)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from goald import _native
 from goald.domain.leases import SlotLease
+from goald.pipeline.executions.prepared import PreparedExecutions
 from goald.pipeline.outbox.messages import outbox_rows
 from goald.ports.change import (
     AchievementColumns,
@@ -48,28 +49,39 @@ async def commit(
     proposal: _native.Proposal,
     now_us: int,
     judged: Sequence[tuple[str, str]] = (),
+    prepared: PreparedExecutions | None = None,
 ) -> Committed:
     """Write one slice in one transaction. If it changes nothing, verify the lease instead (D2).
-    `judged`: see `Change.judged_runs`.
+    `judged`: see `Change.judged_runs`. `prepared`: the executions of the slice.
 
     Raises LeaseLost (D3) or ContentRefused (D4), each with nothing written; or CommitUnknown:
     then the group's contacts must be reloaded before anything else is evaluated.
     """
     if proposal.changes_nothing and not judged:
-        await store.check(lease)
+        if proposal.events > 0:
+            await store.check(lease)
         return NOTHING
-    return await store.commit(lease, change_of(proposal, now_us, judged))
+    return await store.commit(lease, change_of(proposal, now_us, judged, prepared))
 
 
 def change_of(
-    proposal: _native.Proposal, now_us: int, judged: Sequence[tuple[str, str]] = ()
+    proposal: _native.Proposal,
+    now_us: int,
+    judged: Sequence[tuple[str, str]] = (),
+    prepared: PreparedExecutions | None = None,
 ) -> Change:
     """The columns of a proposal, each copied out of Rust once, and the messages that it causes."""
     effects, achievements = _effects(proposal.effects), _achievements(proposal.achievements)
     return Change(
         effects=effects,
         achievements=achievements,
-        outbox=outbox_rows(effects, achievements, proposal.exits, now_us),
+        outbox=outbox_rows(
+            effects,
+            achievements,
+            proposal.exits,
+            now_us,
+            None if prepared is None else prepared.exits_in_flight,
+        ),
         deletions=[Deletion(*row) for row in proposal.deletions],
         acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
         contenders=[Contender(*row) for row in proposal.contenders],
@@ -80,6 +92,7 @@ def change_of(
         missed_runs=[MissedRun(*row) for row in proposal.missed_runs],
         judged_runs=judged,
         merges=[ContactMerge(*row) for row in proposal.merges],
+        executions=None if prepared is None else prepared.change,
     )
 
 

@@ -11,10 +11,13 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.ids import TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.prepared import PreparedExecutions
+from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.shard.commit import commit
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
+from goald.pipeline.shard.known.executions import ExecutionFacts
 from goald.ports.change import Committed
 from goald.ports.shard_store import (
     EndedCheck,
@@ -38,7 +41,9 @@ class GroupCommitter:
         lease: SlotLease,
         evaluator: Evaluator,
         publisher: OutboxPublisher,
+        executions: ShardExecutions | None = None,
     ) -> None:
+        """`executions`: None in a shard that runs no workflows."""
         self._context = context
         self._store = store
         self._lease = lease
@@ -46,6 +51,17 @@ class GroupCommitter:
         self._publisher = publisher
         self._full: set[str] = set()
         """Tenants of which missed events were not kept."""
+        self._executions = executions
+        self._prepared: PreparedExecutions | None = None
+        """The executions of the slice that is committed and not applied."""
+
+    async def execution_facts(self) -> ExecutionFacts | None:
+        """Return what an evaluation is given about executions; None if it has none to evaluate.
+        Raises LeaseLost."""
+        options = None if self._executions is None else await self._executions.options()
+        if options is None:
+            return None
+        return ExecutionFacts(self._context, self._store, self._lease, options)
 
     async def repeats(self, starts: Sequence[EnrollmentStart]) -> set[tuple[TenantId, str]]:
         """See `ShardStore.repeats`. Retried while Postgres is unavailable; raises LeaseLost."""
@@ -70,14 +86,23 @@ class GroupCommitter:
     async def commit(
         self, proposal: _native.Proposal, judged: Sequence[tuple[str, str]] = ()
     ) -> Committed:
-        """Commit one slice in one transaction. Takes `judged` and raises as `commit.commit`."""
+        """Commit one slice in one transaction, after the gates of the executions that it ends are
+        closed (X2). Takes `judged` and raises as `commit.commit`."""
         context = self._context
+        self._prepared = None
+        if self._executions is not None and (proposed := proposal.executions) is not None:
+            self._prepared = await self._executions.prepare(proposed)
         with (
             context.metrics.stage_seconds.labels("commit").time(),
             context.stall_detector.attempt("Postgres: commit"),
         ):
             committed = await commit(
-                self._store, self._lease, proposal, context.clock.now_us(), judged
+                self._store,
+                self._lease,
+                proposal,
+                context.clock.now_us(),
+                judged,
+                self._prepared,
             )
         context.fail_point(
             FailPoint.LEASE_CHECKED if proposal.changes_nothing else FailPoint.COMMITTED
@@ -101,11 +126,16 @@ class GroupCommitter:
         """Change memory to what was committed of a slice."""
         self._evaluator.apply(proposal, committed)
         self._evaluator.mark_missed(proposal, committed.missed_dropped)
+        prepared, self._prepared = self._prepared, None
+        if self._executions is not None and prepared is not None:
+            self._executions.apply(prepared, committed.transitions)
         self._context.fail_point(FailPoint.APPLIED)
 
     def skip(self, proposal: _native.Proposal) -> Committed:
         """Leave out a slice that Postgres refuses: none of its effects is committed or applied."""
-        committed = Committed(effective=bytes(len(proposal.effects)))
+        executions, self._prepared = proposal.executions, None
+        transitions = 0 if executions is None else len(executions.transitions)
+        committed = Committed(bytes(len(proposal.effects)), transitions=bytes(transitions))
         self._evaluator.apply(proposal, committed)
         return committed
 
@@ -119,8 +149,13 @@ class GroupCommitter:
         context = self._context
         context.metrics.retries.labels(operation).inc()
         await context.clock.sleep(pause)
-        reload = partial(self._evaluator.reload, self._lease, group.buffers)
+        more = set() if self._executions is None else self._executions.uncommitted
+        reload = partial(self._evaluator.reload, self._lease, group.buffers, sorted(more))
         await context.retry("Postgres: load", "reload", reload)
+        if self._executions is not None:
+            of_events = self._evaluator.contacts_of(group.buffers)
+            await self._executions.reload([*of_events, *more])
+            self._executions.uncommitted.clear()
         context.fail_point(FailPoint.RELOADED)
         publish_backlog = self._publisher.publish_backlog
         await context.retry("Postgres: outbox", "publish_backlog", publish_backlog)

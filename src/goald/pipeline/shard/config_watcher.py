@@ -1,17 +1,27 @@
 """Config watcher: applies changes of the configuration to a shard, and reports their version."""
 
 from functools import partial
+from typing import NamedTuple
 
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.fail_points import FailPoint
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.control.stream import ControlStream
 from goald.ports.shard_store import ShardStore
 
 CONTROL_RETRY_SECONDS = 1.0
+
+
+class ConfigurationFollowers(NamedTuple):
+    """The objects that follow changes of the configuration."""
+
+    missed: MissedEvents
+    executions: ShardExecutions | None = None
+    """None in a shard that runs no workflows."""
 
 
 class ConfigWatcher:
@@ -25,7 +35,7 @@ class ConfigWatcher:
         store: ShardStore,
         lease: SlotLease,
         evaluator: Evaluator,
-        missed: MissedEvents,
+        followers: ConfigurationFollowers,
         *,
         reconcile: float,
     ) -> None:
@@ -35,7 +45,8 @@ class ConfigWatcher:
         self._store = store
         self._lease = lease
         self._evaluator = evaluator
-        self._missed = missed
+        self._missed = followers.missed
+        self._executions = followers.executions
         self._reconcile = reconcile
 
     async def run(self) -> None:
@@ -58,6 +69,8 @@ class ConfigWatcher:
         async with self._evaluator.groups:  # no event is evaluated between
             async with self._evaluator.lock:
                 self._evaluator.configure(changed)
+                if self._executions is not None:
+                    await self._executions.configured(changed)
             await self._missed.configured(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)
         renew = partial(self._store.renew, self._lease, changed.version)

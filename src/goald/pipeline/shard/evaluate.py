@@ -5,14 +5,16 @@ returned from the commit.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from goald import _native
 from goald.domain.contacts.forwards import Forward
+from goald.domain.contacts.merging import ContactKey
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
+from goald.pipeline.executions.memory import ExecutionMemory
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import KnownContacts
 from goald.pipeline.shard.known.ended import KnownEnded
@@ -44,9 +46,11 @@ class Evaluator:
         max_enrollments_per_contact: int = 10_000,
         late_us: int = 0,
         matcher: _native.Matcher | None = None,
+        runs_workflows: bool = False,
     ) -> None:
         """`late_us`: for how long goals without a window watch ended enrollments (E18). `matcher`
-        is another implementation of `_native.Matcher`, for comparisons."""
+        is another implementation of `_native.Matcher`, for comparisons. `runs_workflows`: whether
+        goald executes workflows that have a definition."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self.groups = asyncio.Lock()
@@ -58,6 +62,9 @@ class Evaluator:
             clock_skew_us=clock_skew_us,
             max_enrollments_per_contact=max_enrollments_per_contact,
             late_us=late_us,
+        )
+        self.executions = (
+            ExecutionMemory(self._matcher, store.executions) if runs_workflows else None
         )
         self._config_version = 0
         self._exits_missed: dict[str, dict[str, bool]] = {}
@@ -78,11 +85,17 @@ class Evaluator:
     async def load(self, lease: SlotLease) -> None:
         """Load the configuration and every active enrollment of the slots. Raises LeaseLost,
         or ServiceUnavailable if the load was interrupted."""
-        self.configure(await self._store.configuration(after=0))
+        configuration = await self._store.configuration(after=0)
+        self.configure(configuration)
+        if self.executions is not None:
+            self.executions.configure(configuration)
+            await self.executions.load_plans(lease)
         await self.load_forwards(lease)
         await self._store.load(lease, self._matcher.load)
         if not self._matcher.load_ended():
             raise ServiceUnavailable("the load of the enrollments was interrupted")
+        if self.executions is not None:
+            await self.executions.load(lease)
 
     async def load_forwards(self, lease: SlotLease) -> bool:
         """Load the forwards of merged contacts that changed (E21), and return whether any did; also
@@ -95,10 +108,14 @@ class Evaluator:
         before, self._forwards_read = self._forwards_read, frozenset(() if is_first else changed)
         return not before.issuperset(changed)
 
-    async def reload(self, lease: SlotLease, buffers: Sequence[bytes]) -> None:
-        """Load the contacts of these buffers again, after a commit with an unknown outcome."""
+    async def reload(
+        self, lease: SlotLease, buffers: Sequence[bytes], more: Sequence[ContactKey] = ()
+    ) -> None:
+        """Load the contacts of these buffers, and more of them, again, after a commit with an
+        unknown outcome."""
         await self.load_forwards(lease)
-        await self.load_contacts(lease, self._matcher.contacts_of(buffers))
+        others = [(TenantId(tenant), ContactId(contact)) for tenant, contact in more]
+        await self.load_contacts(lease, [*self._matcher.contacts_of(buffers), *others])
 
     async def load_contacts(
         self, lease: SlotLease, contacts: Sequence[tuple[TenantId, ContactId]]
@@ -106,8 +123,13 @@ class Evaluator:
         """Load these contacts again. No proposal may be evaluated and not applied."""
         rows = bytearray()
         await self._store.load_contacts(lease, contacts, rows.extend)
+        executions = b""
+        if self.executions is not None:
+            executions = await self.executions.rows_of(lease, contacts)
         self._matcher.evict(contacts)
         self._matcher.load(bytes(rows))
+        if self.executions is not None:
+            self.executions.replace(executions)
 
     def configure(self, changed: Configuration) -> None:
         """Apply a changed configuration (E8). The caller must hold `lock`. A proposal that was
@@ -146,10 +168,12 @@ class Evaluator:
         excluded: Collection[Excluded] = (),
         known: KnownContacts | None = None,
         ended: KnownEnded | None = None,
+        executions: Mapping[str, object] | None = None,
     ) -> _native.Proposal:
         """Return what the events of a group would change, and which of them are deferred. Memory
         does not change. Blocks while Rust works, for a bounded amount of work. `repeats`,
-        `excluded`, `known` and `ended`: see `stored_facts.evaluate`."""
+        `excluded`, `known` and `ended`: see `stored_facts.evaluate`. `executions`: see
+        `ExecutionFacts.options`."""
         old_tags = {} if known is None else known.old_tags
         states = {} if known is None else known.states
         return self._matcher.evaluate(
@@ -166,6 +190,7 @@ class Evaluator:
             only=group.only,
             merges=group.merges,
             origins=group.origins,
+            executions=executions,
         )
 
     def ended_to_load(self, now_us: int) -> MissingEnds | None:
@@ -204,7 +229,7 @@ class Evaluator:
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice. The slices of a proposal must be
         applied in order."""
-        self._matcher.apply(proposal, committed.effective)
+        self._matcher.apply(proposal, committed.effective, committed.transitions)
         if committed.keeps_contacts:
             self._matcher.keep_contacts(committed.keeps_contacts)
         if committed.merges:

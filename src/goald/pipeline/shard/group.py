@@ -155,6 +155,8 @@ class Group:
 
     def halves(self) -> "tuple[Group, Group] | None":
         """Return two groups of its entries, in order. None if it is a single entry."""
+        if not self.batches:
+            return None
         middle = len(self.batches) // 2
         if middle > 0:
             return self._slice(slice(middle)), self._slice(slice(middle, None))

@@ -19,6 +19,7 @@ from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import KnownContacts
 from goald.pipeline.shard.known.ended import KnownEnded
+from goald.pipeline.shard.known.executions import ExecutionFacts
 from goald.ports.shard_store import (
     EndedCheck,
     EnrollmentStart,
@@ -43,9 +44,14 @@ class StoredFacts(Protocol):
 
 
 async def evaluate(
-    evaluator: Evaluator, group: Group, now_us: int, stored: StoredFacts
+    evaluator: Evaluator,
+    group: Group,
+    now_us: int,
+    stored: StoredFacts,
+    executions: ExecutionFacts | None = None,
 ) -> _native.Proposal:
-    """Return what the events of a group would change. Memory does not change.
+    """Return what the events of a group would change. Memory does not change. `executions`: what is
+    evaluated of executions next to the events; None if the shard has none.
 
     The group is evaluated again, knowing the answers, until its result depends on nothing that
     Postgres answers differently. Ends, because each evaluation but the last asks something that
@@ -57,7 +63,8 @@ async def evaluate(
     excluded: set[Excluded] = set()
     known, ended = KnownContacts(dict(group.old_tags)), KnownEnded()
     while True:
-        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended)
+        options = None if executions is None else executions.options()
+        proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended, options)
         starts = {
             EnrollmentStart(TenantId(tenant), enrollment, ContactId(contact), enrolled_at)
             for tenant, enrollment, contact, enrolled_at in proposal.doubtful_starts
@@ -69,6 +76,8 @@ async def evaluate(
         differs = bool(contacts) and known.answer(proposal, await stored.contacts(contacts))
         if asked := ended.open(proposal):
             differs |= ended.answer(asked, await stored.ended(asked))
+        if executions is not None:
+            differs |= await executions.answer(proposal)
         if not found and not found_excluded and not differs:
             return proposal
         asked_starts |= starts

@@ -1,6 +1,7 @@
 """A shard as a plain object: takes its slots, loads them, and runs the flow."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,16 @@ from goald.domain.slots import SlotRange
 from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext, ShardContext
 from goald.pipeline.early_events import EarlyEvents
+from goald.pipeline.executions.gates import SlotGates
+from goald.pipeline.executions.shard import ShardExecutions
+from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.flow import ShardFlow, ShardWatchers
 from goald.pipeline.lease_renewal import LeaseRenewer
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.committer import GroupCommitter
-from goald.pipeline.shard.config_watcher import ConfigWatcher
+from goald.pipeline.shard.config_watcher import ConfigurationFollowers, ConfigWatcher
 from goald.pipeline.shard.ended_loader import EndedLoader
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import SHARE, Group
@@ -31,6 +35,8 @@ from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.transfers import Transfers, adopt_all
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
 from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.ports.actions.gates import Gates
+from goald.ports.actions.permits import Permits
 from goald.ports.clock import Clock
 from goald.ports.control.stream import ControlStream
 from goald.ports.control.throttle import TenantThrottle
@@ -73,6 +79,10 @@ class ShardSettings:
     """Size limit of the deferred events of one group."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
+    concurrent_executions: int = 100
+    """Executions of a tenant that may be ACTIVE (X8)."""
+    streams: tuple[str, ...] = ()
+    """The event streams, whose marks the timers of executions wait for (X6)."""
     publishes_refunds: bool = False
     """Whether refunds are published as notices (GOALD_REFUND_REOPENS)."""
     missed_bytes: int = MISSED_BYTES
@@ -85,6 +95,14 @@ class ShardSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionPorts:
+    """The gates and permits of a shard that runs workflows."""
+
+    gates: Gates
+    permits: Permits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardPorts:
     """The servers and the clock of one shard. The shard closes them."""
 
@@ -94,6 +112,8 @@ class ShardPorts:
     throttle: TenantThrottle
     processes: ProcessRegistry
     clock: Clock
+    executions: ExecutionPorts | None = None
+    """None: the shard runs no workflows."""
 
 
 class ShardProcess:
@@ -113,6 +133,8 @@ class ShardProcess:
         self._outbound = ports.outbound
         self._control = ports.control
         self._throttle = ports.throttle
+        self._execution_ports = ports.executions
+        self._executions: ShardExecutions | None = None
         self._clock = ports.clock
         self._fail_point = fail_point
         registry = CollectorRegistry()
@@ -123,6 +145,7 @@ class ShardProcess:
             clock_skew_us=round(settings.clock_skew * 1e6),
             max_enrollments_per_contact=settings.max_enrollments_per_contact,
             late_us=round(settings.late * 1e6),
+            runs_workflows=ports.executions is not None,
         )
         self._heartbeat = HeartbeatReporter(
             "shard",
@@ -176,6 +199,9 @@ class ShardProcess:
                 self._fail_point(FailPoint.BACKLOG_PUBLISHED)
                 await self._startup.run("loading the configuration", self._load_configuration)
                 admission = self._make_admission()
+                self._executions = self._make_executions(self._lease)
+                if self._executions is not None:
+                    await self._startup.run("comparing jobs", self._executions.start)
                 self._flow = self._make_flow(self._lease, publisher, admission)
                 self._publisher = publisher
                 processing = tasks.create_task(self._flow.run())
@@ -247,7 +273,8 @@ class ShardProcess:
         progress: Callable[[Group, Evaluator, CircuitBreaker, Turns], GroupProgress] = GroupProgress
         if settings.early_events > 0:
             progress = EarlyEvents(settings.early_events, self._clock).progress
-        committer = GroupCommitter(context, self._store, lease, evaluator, publisher)
+        executions = self._executions
+        committer = GroupCommitter(context, self._store, lease, evaluator, publisher, executions)
         pages = MissedPages(
             context, self._store, lease, evaluator, committer, publisher, event_stream(0)
         )
@@ -265,14 +292,30 @@ class ShardProcess:
                     self._store,
                     lease,
                     evaluator,
-                    missed,
+                    ConfigurationFollowers(missed, executions),
                     reconcile=settings.reconcile,
                 ),
                 Transfers(context, self._store, lease, evaluator, missed),
                 missed,
                 EndedLoader(context, self._store, lease, evaluator),
+                executions,
             ),
             lambda group: progress(group, evaluator, admission.breaker, admission.turns),
+        )
+
+    def _make_executions(self, lease: SlotLease) -> ShardExecutions | None:
+        ports, memory = self._execution_ports, self._evaluator.executions
+        if ports is None or memory is None:
+            return None
+        context, settings = self._context, self._settings
+        return ShardExecutions(
+            context,
+            self._store,
+            lease,
+            memory,
+            SlotGates(context, ports.gates, ports.permits, lease, os.urandom),
+            Watermark(context.clock, settings.streams),
+            lambda _: settings.concurrent_executions,
         )
 
     async def _release(self) -> None:

@@ -44,11 +44,11 @@ class KnownContacts:
         """Answer the questions of an evaluation about these contacts, whose projections are
         changed. Returns whether the evaluation must be repeated, because it assumed something else:
         that all tags are new, and that contacts have no state."""
-        replays = _replays(proposal, stored)
+        applied = replays(proposal, stored)
         differs = False
         for place, tenant, contact, answer in sorted(self._open(proposal), key=lambda row: row[0]):
-            if (tenant, contact) in replays:
-                differs |= answer(replays[tenant, contact].until(*place))
+            if (tenant, contact) in applied:
+                differs |= answer(applied[tenant, contact].until(*place))
         return differs
 
     def _open(self, proposal: _native.Proposal) -> Iterator[_Question]:
@@ -77,7 +77,7 @@ class KnownContacts:
         return bool(state.tags or state.stages)
 
 
-class _Replay:
+class ContactReplay:
     """The events of a group about one contact, and its projection as they are applied."""
 
     def __init__(self, stored: StoredContact) -> None:
@@ -104,18 +104,19 @@ class _Replay:
         return self._contact
 
 
-def _replays(
+def replays(
     proposal: _native.Proposal, stored: Mapping[ContactKey, StoredContact]
-) -> Mapping[ContactKey, _Replay]:
-    replays = {key: _Replay(contact) for key, contact in stored.items()}
+) -> Mapping[ContactKey, ContactReplay]:
+    """Return the stored contacts, to be changed by the events and deletions of a group."""
+    found = {key: ContactReplay(contact) for key, contact in stored.items()}
     for number, row in enumerate(proposal.contact_events):
         event = ContactEvent(*row)
-        if (event.tenant_id, event.contact_id) in replays:
-            replays[event.tenant_id, event.contact_id].events.append((number, event))
+        if (event.tenant_id, event.contact_id) in found:
+            found[event.tenant_id, event.contact_id].events.append((number, event))
     for number, (tenant, contact, _, deleted_at) in enumerate(proposal.deletions):
-        if (tenant, contact) in replays:
-            replays[tenant, contact].deletions.append((number, deleted_at))
-    return replays
+        if (tenant, contact) in found:
+            found[tenant, contact].deletions.append((number, deleted_at))
+    return found
 
 
 def _place(numbers: Sequence[int]) -> _Place:

@@ -137,7 +137,8 @@ class MissedPages:
         be judged again."""
         group, committer = self._group(entries), self._committer
         now_us = self._context.clock.now_us()
-        proposal = await stored_facts.evaluate(self._evaluator, group, now_us, committer)
+        facts = await committer.execution_facts()
+        proposal = await stored_facts.evaluate(self._evaluator, group, now_us, committer, facts)
         self._context.fail_point(FailPoint.EVALUATED)
         if undecodable := group.rejected(proposal, NOTHING):
             await self._publisher.publish((), undecodable)

@@ -1,0 +1,72 @@
+"""The rows of executions that a commit writes, from a proposal."""
+
+from collections.abc import Sequence
+
+from goald import _native
+from goald.domain.slots import slot_of
+from goald.ports.executions.change import Answer, ExecutionChange, LogColumns, TransitionColumns
+
+
+def execution_change(
+    proposed: _native.ExecutionProposal,
+    gates: Sequence[str | None],
+) -> ExecutionChange:
+    """The columns of a slice, each copied out of Rust once. `gates`: of each transition, the gate
+    of the attempt that is out after it."""
+    of, logs = proposed.transitions, proposed.logs
+    return ExecutionChange(
+        TransitionColumns(
+            tenant_id=of.tenant_id,
+            contact_id=of.contact_id,
+            slot=of.slot,
+            workflow_id=of.workflow_id,
+            execution_id=of.execution_id,
+            version=of.version,
+            effect=of.effect,
+            guard=of.guard,
+            state=of.state,
+            status=of.status,
+            waiting_for=of.waiting_for,
+            reason=of.reason,
+            step_id=of.step_id,
+            step_index=of.step_index,
+            total_steps=of.total_steps,
+            visit=of.visit,
+            attempt=of.attempt,
+            retry_count=of.retry_count,
+            hops=of.hops,
+            action=of.action,
+            connection=of.connection,
+            zone=of.zone,
+            since_ms=of.since_ms,
+            since_seq=of.since_seq,
+            due_ms=of.due_ms,
+            done_steps=of.done_steps,
+            started_at_ms=of.started_at_ms,
+            migrates=of.migrates,
+            used_event=of.used_event,
+            used_events=of.used_events,
+            gate=gates,
+            attributes=[None] * len(of),
+        ),
+        LogColumns(
+            transition=logs.transition,
+            tenant_id=logs.tenant_id,
+            contact_id=logs.contact_id,
+            workflow_id=logs.workflow_id,
+            execution_id=logs.execution_id,
+            event_type=logs.event_type,
+            at_ms=logs.at_ms,
+            step_index=logs.step_index,
+            step_id=logs.step_id,
+            attempt=logs.attempt,
+            duration_ms=logs.duration_ms,
+            message=logs.message,
+            user=logs.user,
+        ),
+        [
+            Answer(tenant, request, slot_of(tenant, contact), answer, execution)
+            for _, request, tenant, contact, answer, execution in proposed.answers
+            if request is not None
+        ],
+    )

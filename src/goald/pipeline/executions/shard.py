@@ -1,0 +1,325 @@
+"""The executions of a shard, next to its goals: what an evaluation is given, what precedes its
+commit, and what follows (X1, X2, X8, X16)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from goald import _native
+from goald.domain.actions.gates import ActionType, GateId
+from goald.domain.contacts.merging import ContactKey
+from goald.domain.errors import CommitUnknown, ServerReplaced
+from goald.domain.leases import SlotLease
+from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.changes import execution_change
+from goald.pipeline.executions.gates import SlotGates
+from goald.pipeline.executions.in_flight import JobsInFlight, Key
+from goald.pipeline.executions.jobs import StartedJob, job_entries
+from goald.pipeline.executions.memory import ExecutionMemory
+from goald.pipeline.executions.prepared import PreparedExecutions
+from goald.pipeline.executions.recovery import JobInFlight, compare
+from goald.pipeline.executions.release.credits import Credits
+from goald.pipeline.executions.release.queues import QueueKey
+from goald.pipeline.executions.release.releases import Grant, Releases
+from goald.pipeline.executions.watermark import Watermark
+from goald.ports.actions.gates import GateStatus
+from goald.ports.configuration import Configuration
+from goald.ports.executions.store import ExecutionKey
+from goald.ports.shard_store import ShardStore
+
+TICK_SECONDS: Final = 0.05
+"""How often due timers and steps are looked for while no events arrive."""
+
+
+class ShardExecutions:
+    """The executions of one slot range. Calls are retried while a server is unavailable, and raise
+    LeaseLost."""
+
+    def __init__(
+        self,
+        context: ShardContext,
+        store: ShardStore,
+        lease: SlotLease,
+        memory: ExecutionMemory,
+        gates: SlotGates,
+        watermark: Watermark,
+        limit: Callable[[str], int],
+    ) -> None:
+        """`limit`: how many executions of a tenant may be ACTIVE."""
+        self._context = context
+        self._store = store
+        self._lease = lease
+        self._memory = memory
+        self._gates = gates
+        self.watermark = watermark
+        credits_ = Credits(context.clock)
+        self._jobs = JobsInFlight(credits_)
+        self._releases = Releases(context.clock, memory, credits_, gates, limit)
+        self._taken: dict[tuple[str, str], Grant] = {}
+        """Grants of evaluations that were not committed: their permits may have to be returned."""
+        self._is_admitted = False
+        self.uncommitted: set[ContactKey] = set()
+        """The contacts of transitions that were proposed and are not known to be committed. They
+        are loaded again after a failure: a group without events names no contacts."""
+        self._started_jobs: list[StartedJob] = []
+        self._returned: list[Grant] = []
+        """Permits to return."""
+        self._committed = asyncio.Event()
+        self._changed = asyncio.Event()
+        """Executions have changed, so that steps may be due, or may have credits."""
+
+    # Between the load and the first group, and after Redis was replaced
+
+    async def start(self) -> None:
+        """Fence the gates of the slots, compare the outstanding jobs with them, verify the lease,
+        report the permits and admit the gates; again while Redis is replaced meanwhile."""
+        if self._memory.is_empty:
+            return
+        while not self._is_admitted:
+            is_continuous = await self._gates.fence()
+            self._jobs.replace_all(await self._outstanding())
+            self._taken.clear()
+            try:
+                found = await compare(self._gates, self._jobs.all, is_continuous=is_continuous)
+            except ServerReplaced:
+                continue
+            self._jobs.answer(found)
+            await self._gates.set_active(self._memory.inactive(), is_active=False)
+            check = partial(self._store.check, self._lease)
+            await self._context.retry("Postgres: commit", "check", check)
+            self._is_admitted = await self._gates.admit(self._memory.active())
+
+    async def reload(self, contacts: Sequence[ContactKey]) -> None:
+        """The executions of these contacts were loaded again: take their jobs, and compare."""
+        if not self._is_admitted:
+            return
+        names = set(contacts)
+        found = await self._outstanding(names)
+        self._jobs.replace(names, found)
+        await self._compare(found)
+
+    # Around an evaluation
+
+    async def options(self) -> dict[str, object] | None:
+        """The watermark, grants and answers of gates for the next evaluation. None if no workflow
+        has a plan."""
+        if self._memory.is_empty:
+            return None
+        await self.start()
+        grants = await self._granted()
+        await self._compare(self._jobs.doubtful)
+        until = self.watermark.value_ms()
+        if until is not None:
+            self._memory.advance_timers(until)
+        now_ms = self._context.clock.now_us() // 1_000
+        return {
+            "inputs": [each.options(now_ms) for each in self._jobs.inputs],
+            "watermark_ms": until or 0,
+            "grants": grants,
+        }
+
+    async def prepare(self, proposed: _native.ExecutionProposal) -> PreparedExecutions:
+        """Close the gates of the executions that end or leave their attempt, before the commit
+        (X2). Raises CommitUnknown if Redis was replaced: reload and evaluate again."""
+        of = proposed.transitions
+        self.uncommitted |= set(zip(of.tenant_id, of.contact_id, strict=True))
+        keys = list(zip(of.tenant_id, of.execution_id, strict=True))
+        closing: dict[int, JobInFlight] = {}
+        for number, closes in enumerate(of.closes_gate):
+            if closes:
+                job = self._jobs.get(keys[number])
+                if job is None:
+                    raise CommitUnknown("the gate of an outstanding job is not known")
+                closing[number] = job
+        self._jobs.closing(closing.values())
+        try:
+            states = await self._gates.close([job.gate for job in closing.values()])
+        except ServerReplaced as error:
+            self._is_admitted = False
+            raise CommitUnknown(str(error)) from error
+        passed = {
+            number
+            for number, state in zip(closing, states, strict=True)
+            if state.status is GateStatus.PASSED or self._jobs.is_lost(keys[number])
+        }
+        effects = of.effect
+        jobs = self._start(of)
+        gates = [
+            self._gate_after(keys[number], jobs.get(number), state, reason)
+            for number, (state, reason) in enumerate(zip(of.state, of.reason, strict=True))
+        ]
+        in_flight = {
+            effect: number in passed for number, effect in enumerate(effects) if effect is not None
+        }
+        return PreparedExecutions(proposed, execution_change(proposed, gates), jobs, in_flight)
+
+    def apply(self, prepared: PreparedExecutions, written: bytes) -> None:
+        """A slice was committed, and is in memory. `written` has one byte for each transition. Its
+        jobs are published next, and permits returned."""
+        proposed, of = prepared.proposed, prepared.change.transitions
+        permits = proposed.transitions
+        columns = zip(
+            written, of.tenant_id, of.contact_id, of.execution_id, of.gate,
+            permits.had_permit, permits.has_permit, permits.closes_gate, strict=True,
+        )  # fmt: skip
+        for number, (is_written, *row) in enumerate(columns):
+            if not is_written:
+                continue
+            tenant, contact, id_, gate, had, has, closes = row
+            key = (tenant, id_)
+            is_granted = self._taken.pop(key, None) is not None
+            before = self._jobs.get(key)
+            if before is not None and gate != str(before.gate):
+                self._jobs.remove(key, is_finished=not closes)
+            if number in prepared.jobs:
+                self._jobs.add(_in_flight(prepared.jobs[number]))
+                self._started_jobs.append(prepared.jobs[number])
+            if (had or is_granted) and not has:
+                self._returned.append((tenant, contact, id_))
+        for tenant, id_ in proposed.unused_grants:
+            if (grant := self._taken.pop((tenant, id_), None)) is not None:
+                self._returned.append(grant)
+        for tenant, action, connection, until in proposed.delays:
+            self._releases.delay(QueueKey(tenant, ActionType(action), connection), until)
+        self.uncommitted -= set(zip(of.tenant_id, of.contact_id, strict=True))
+        self._committed.set()
+        if any(written):
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Publish the jobs of committed slices and return permits, until cancelled. A job whose
+        gate was closed meanwhile is not published. If Redis was replaced, the jobs are compared
+        before the next evaluation. Events are acknowledged without waiting for their jobs: the rows
+        have the gates, and a job that was not published gets another one after a crash."""
+        while True:
+            await self._committed.wait()
+            self._committed.clear()
+            await self._publish()
+
+    async def _publish(self) -> None:
+        started, self._started_jobs = self._started_jobs, []
+        returned, self._returned = self._returned, []
+        keys: list[ContactKey] = sorted({job.contact for job in started})
+        try:
+            if started:
+                find = partial(self._store.contacts, self._lease, keys)
+                stored = await self._context.retry("Postgres: load", "contacts", find)
+                now_us = self._context.clock.now_us()
+                await self._gates.register(job_entries(started, stored, now_us))
+            await self._releases.return_permits(returned)
+        except ServerReplaced:
+            self._is_admitted = False
+
+    async def configured(self, changed: Configuration) -> None:
+        """Load the plans of changed workflows, and let workers refuse the jobs of inactive ones
+        (X11)."""
+        keys = self._memory.configure(changed)
+        load = partial(self._memory.load_plans, self._lease, keys)
+        await self._context.retry("Postgres: configuration", "plans", load)
+        if self._memory.is_empty:
+            return
+        active = self._memory.active_among(keys)
+        await self._gates.set_active(active, is_active=True)
+        await self._gates.set_active(
+            [key for key in self._memory.inactive() if key in keys], is_active=False
+        )
+
+    async def wait(self) -> None:
+        """Return when timers and due steps must be evaluated, although no events arrive."""
+        while True:
+            sleeping = asyncio.ensure_future(self._context.clock.sleep(TICK_SECONDS))
+            changing = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleeping.cancel()
+                changing.cancel()
+            self._changed.clear()
+            if not self._memory.is_empty:
+                return
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why timers do not fire; None if they do, or if no workflow has a plan."""
+        return None if self._memory.is_empty else self.watermark.not_ready_reason
+
+    def _start(self, of: _native.ExecutionTransitions) -> dict[int, StartedJob]:
+        """The jobs that a slice starts, each with a new gate."""
+        columns = zip(
+            of.job, of.tenant_id, of.contact_id, of.workflow_id, of.execution_id, of.step_id,
+            of.visit, of.attempt, of.action, of.connection, strict=True,
+        )  # fmt: skip
+        started = {}
+        for number, (job, *names, visit, attempt, action, connection) in enumerate(columns):
+            if job is not None:
+                tenant, contact, workflow, execution, step = names
+                started[number] = StartedJob(
+                    self._gates.next(), tenant, contact, workflow, execution, step,
+                    visit, attempt, ActionType(action or ""), connection, *job,
+                )  # fmt: skip
+        return started
+
+    def _gate_after(
+        self, key: Key, job: StartedJob | None, state: str, reason: str | None
+    ) -> str | None:
+        """The gate of the attempt that is out after a transition."""
+        if job is not None:
+            return str(job.gate)
+        before = self._jobs.get(key) if state == "running" and reason is None else None
+        return None if before is None else str(before.gate)
+
+    async def _granted(self) -> list[Grant]:
+        """The executions that may start a job. Permits of earlier evaluations that were not
+        committed are returned; memory was loaded again since."""
+        while True:
+            try:
+                await self._releases.return_permits(self._unused())
+                self._taken.clear()
+                grants = await self._releases.grants()
+            except ServerReplaced:
+                self._is_admitted = False
+                await self.start()
+                continue
+            self._taken = {(tenant, id_): (tenant, at, id_) for tenant, at, id_ in grants}
+            return grants
+
+    def _unused(self) -> list[Grant]:
+        """The grants that no execution has used. A commit with an unknown outcome may have used
+        them."""
+        if not self._taken:
+            return []
+        active = {(each.tenant_id, each.execution_id) for each in self._memory.active()}
+        return [grant for grant in self._taken.values() if (grant[0], grant[2]) not in active]
+
+    async def _compare(self, jobs: Sequence[JobInFlight]) -> None:
+        """Ask the gates of jobs, whose executions were left live after a close (X2)."""
+        try:
+            self._jobs.answer(await compare(self._gates, jobs, is_continuous=True))
+        except ServerReplaced:
+            self._is_admitted = False
+
+    async def _outstanding(self, contacts: "set[ContactKey] | None" = None) -> list[JobInFlight]:
+        running = [
+            ExecutionKey(tenant, id_)
+            for tenant, contact, id_ in self._memory.running()
+            if contacts is None or (tenant, contact) in contacts
+        ]
+        if not running:
+            return []
+        find = partial(self._store.executions.jobs, self._lease, running)
+        found = await self._context.retry("Postgres: load", "jobs", find)
+        return [
+            JobInFlight(
+                job.tenant_id, job.contact_id, job.execution_id, job.step_id, job.visit,
+                job.attempt, ActionType(job.action or ""), GateId.parse(job.gate),
+            )
+            for job in found
+        ]  # fmt: skip
+
+
+def _in_flight(job: StartedJob) -> JobInFlight:
+    return JobInFlight(
+        job.tenant_id, job.contact_id, job.execution_id, job.step_id, job.visit, job.attempt,
+        job.action, job.gate,
+    )  # fmt: skip
