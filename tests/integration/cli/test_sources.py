@@ -209,7 +209,7 @@ def test_a_test_shows_the_events_of_a_payload_and_sends_nothing(goald: Run, stre
     assert unsigned.code == 0, unsigned.err
     assert "not verified: the header Stripe-Signature is missing" in unsigned.out
     assert "of crm-42 at 20" in unsigned.out
-    assert "would be sent" in unsigned.out
+    assert "would be sent if it were verified\n" in unsigned.out
     assert "  amount: 5000" in unsigned.out
 
     signature = stripe()["Stripe-Signature"]
@@ -240,5 +240,11 @@ def test_a_form_is_tested_with_its_content_type(goald: Run, tmp_path: Path) -> N
     assert goald("apply", "forms.yaml").code == 0
     form = "Content-Type: application/x-www-form-urlencoded"
     ran = check(goald, "--header", form, body=b"form=f-1&contact=c-1")
-    assert "of c-1 at the time of arrival: would be sent" in ran.out
+    assert "of c-1 at the time of arrival: would be sent\n" in ran.out
     assert "  form_id: f-1" in ran.out
+
+
+def test_the_help_says_how_sources_are_created_and_keys_rotated(run: Run) -> None:
+    printed = run("sources", "--help").out
+    assert "goald apply" in printed
+    assert "rotate-key" in printed

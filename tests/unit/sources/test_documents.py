@@ -42,6 +42,30 @@ def test_every_fault_is_reported_with_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "place", "suggestion"),
+    [
+        ({"money": {"minor": True}}, "/money/minor", "minor_units"),
+        ({"event": {}}, "/event", "events"),
+        ({"contact": {"mail": "a"}}, "/contact/mail", "email"),
+        ({"scheme": {"type": "hmac", "header": "X", "encoding": "hex", "prefx": "a"}},
+         "/scheme/prefx", "prefix"),
+        ({"events": {"submission": {"line_items": {"each": "a", "product_id": "b", "amout": "c"}}}},
+         "/events/submission/line_items/amout", "amount"),
+        ({"handshake": {"hello": {"type": "reply", "when": "a", "jsn": {}}}},
+         "/handshake/hello/jsn", "json"),
+    ],
+)  # fmt: skip
+def test_an_unknown_field_suggests_a_field_of_the_same_level(
+    overrides: dict[str, Any], place: str, suggestion: str
+) -> None:
+    assert faults(overrides)[place] == f"unknown field. Did you mean {suggestion}?"
+
+
+def test_a_field_of_another_level_is_not_suggested() -> None:
+    assert faults({"money": {"ignor": {}}})["/money/ignor"] == "unknown field"
+
+
+@pytest.mark.parametrize(
     ("overrides", "place"),
     [
         ({"scheme": {"type": "hmac"}}, "/scheme/header"),

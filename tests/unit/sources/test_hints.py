@@ -147,6 +147,20 @@ def test_other_missing_money_is_noted_only_in_tests(rule: dict[str, Any]) -> Non
     assert source.map(delivery(b'{"paid": true}'), "d").notes == ()
 
 
+def test_json_that_was_read_as_a_form_matches_no_rule_and_is_named() -> None:
+    form = {"content-type": "Application/X-WWW-Form-Urlencoded; charset=utf-8"}
+    sent = delivery(b'{"paid": true}', form)
+    assert custom(events={"paid": PAID}).map(sent, "d").notes == (
+        "no rule of this source matches the delivery; the body was read as a form "
+        "(Content-Type application/x-www-form-urlencoded)",
+    )
+    assert len(custom(events={"paid": PAID}, body="json").map(sent, "d").events) == 1
+    other = delivery(b"{}", {"content-type": "application/json"})
+    assert custom(events={"paid": PAID}).map(other, "d").notes == (
+        "no rule of this source matches the delivery",
+    )
+
+
 def test_a_condition_can_require_the_amount() -> None:
     rule = {"when": "body.paid && body.total", "amount": "body.total"}
     source = custom(

@@ -237,3 +237,19 @@ def test_a_provider_that_signs_nothing_is_authenticated_by_the_path() -> None:
         result = source.verify(delivery(b"{}"), source.parse_secrets([]), NOW_US)
         assert result.verified, preset
         assert "path" in result.reason
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64"])
+def test_a_label_before_a_signature_is_named_if_the_source_has_no_prefix(encoding: str) -> None:
+    scheme = {"type": "hmac", "header": "X-Sig", "encoding": encoding}
+    events = {"paid": {"when": "body.paid", "type": "payment.completed"}}
+
+    def reason(signature: str, **prefix: str) -> str:
+        source = compile_source("custom", {"scheme": scheme | prefix, "events": events})
+        secrets = source.parse_secrets(["secret"])
+        return source.verify(delivery(b"{}", {"x-sig": signature}), secrets, NOW_US).reason
+
+    fault = f"the header X-Sig is not {encoding}"
+    assert reason("sha256=00ff") == f"{fault}: it begins with sha256=: set `prefix`"
+    assert reason("?") == fault
+    assert reason("sha256=?", prefix="sha256=") == fault

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 20
 """Bytes of a delivery that the receiver takes."""
 
-app = typer.Typer(help="Sources, which receive the webhooks of providers.")
+app = typer.Typer()
 
 Tenant = Annotated[str, typer.Option(metavar="TENANT", help="The tenant.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,7 +39,11 @@ Name = Annotated[
 
 @app.callback()
 def _sources() -> None:
-    """Sources, which receive the webhooks of providers."""
+    """Sources, which receive the webhooks of providers.
+
+    `goald apply` or PUT /api/v1/sources/{name} creates and changes them. POST
+    /api/v1/sources/{name}/rotate-key replaces the key in the URL.
+    """
 
 
 @app.command("list")
@@ -138,7 +142,7 @@ def check(
         say(f"{tested.handshake.reason}: answered, and means no event")
         return
     for event in tested.prepared.events:
-        print_event(event)
+        print_event(event, is_verified=tested.verification.verified)
     for note in tested.prepared.notes:
         say(f"note: {note}")
 

@@ -85,15 +85,18 @@ _WOULD = {
 }
 
 
-def print_event(prepared: "PreparedEvent") -> None:
+def print_event(prepared: "PreparedEvent", *, is_verified: bool) -> None:
     """Print an event that a payload means, and whether it would be sent."""
     from goald.domain.times import rfc3339
 
     event = prepared.event
     contact = prepared.contact if prepared.contact is not None else "an unknown contact"
     at = "the time of arrival" if event.time_us is None else rfc3339(event.time_us)
+    would = _WOULD[prepared.outcome]
+    if prepared.outcome in ("sent", "dead") and not is_verified:
+        would += " if it were verified"
     reason = f": {prepared.reason}" if prepared.reason else ""
-    say(f"{event.type} {event.id} of {contact} at {at}: {_WOULD[prepared.outcome]}{reason}")
+    say(f"{event.type} {event.id} of {contact} at {at}: {would}{reason}")
     say(f"  rule: {event.rule}")
     for key, value in event.data.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from goald.domain.errors import InvalidConfiguration
 from goald.domain.suggestions import unknown_field
-from goald.sources.documents import fields as _fields
-from goald.sources.documents import scheme_fields as _scheme_fields
+from goald.sources.documents.field_names import field_names
 from goald.sources.documents.fields import SourceDocument
 
 _MESSAGES: Final = {
@@ -28,15 +27,6 @@ _MAX_DEPTH: Final = 16
 SCHEMES: Final = frozenset(
     {"hmac", "timestamped", "standard_webhooks", "hubspot", "ed25519", "basic", "bearer", "token"}
     | {"paypal", "none"}
-)
-_KNOWN: Final = sorted(
-    {
-        field.alias or name
-        for module in (_fields, _scheme_fields)
-        for model in vars(module).values()
-        if isinstance(model, type) and issubclass(model, BaseModel)
-        for name, field in model.model_fields.items()
-    }
 )
 
 
@@ -115,5 +105,5 @@ def _pointer(path: Sequence[int | str]) -> str:
 
 def _message(kind: str, path: Sequence[int | str], message: str) -> str:
     if kind == "extra_forbidden":
-        return unknown_field(str(path[-1]), _KNOWN)
+        return unknown_field(str(path[-1]), field_names(path[:-1]))
     return _MESSAGES.get(kind, message)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from goald.domain.errors import InvalidEvent
 from goald.sources.bodies.cloud_events import fault_of
-from goald.sources.bodies.decoding import decode_body
+from goald.sources.bodies.decoding import FORM, decode_body, media_type
 from goald.sources.delivery import Delivery
 from goald.sources.documents.fields import EventFields, SourceDocument
 from goald.sources.expressions.budget import Budget, BudgetExhausted
@@ -157,7 +157,10 @@ class _Evaluation:
         kind = self._value(self._document.kind, root, "kind")
         if isinstance(kind, str) and kind:
             return f"{kind[:64]} means no event to this source"
-        return "no rule of this source matches the delivery"
+        reason = "no rule of this source matches the delivery"
+        if self._document.body == "auto" and media_type(self._delivery) == FORM:
+            return f"{reason}; the body was read as a form (Content-Type {FORM})"
+        return reason
 
     def _rule(self, name: str, rule: EventFields, root: Mapping[str, Any]) -> None:
         for index, entry in enumerate(self._entries(name, rule, root)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from goald.domain.errors import InvalidConfiguration
 from goald.sources.delivery import Delivery
@@ -28,6 +28,8 @@ _SHAPES: Final = {
     "hex": "It consists of hexadecimal digits, two for each byte",
     "base64": "It is base64",
 }
+_LABELS: Final = tuple(f"{name}=" for name in get_args(Algorithm))
+"""Labels that some providers write before a signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,15 @@ class BodyHmac:
             return [], f"the header {self.header} is missing: the provider did not sign the request"
         if not value.startswith(self.prefix):
             return [], f"the header {self.header} does not begin with {self.prefix}"
-        decoded = decode_signature(value.removeprefix(self.prefix), self.encoding)
-        if decoded is None:
-            return [], f"the header {self.header} is not {self.encoding}"
-        return [decoded], None
+        text = value.removeprefix(self.prefix)
+        decoded = decode_signature(text, self.encoding)
+        if decoded is not None:
+            return [decoded], None
+        reason = f"the header {self.header} is not {self.encoding}"
+        label = next((each for each in _LABELS if text.startswith(each)), None)
+        if label is not None and not self.prefix:
+            reason += f": it begins with {label}: set `prefix`"
+        return [], reason
 
     def _parts(self, delivery: Delivery) -> Sequence[bytes]:
         body = delivery.body
