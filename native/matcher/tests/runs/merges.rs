@@ -281,6 +281,10 @@ fn events_are_passed_on_with_the_contact_for_which_they_were_received() {
 fn events_of_contacts_with_one_id_are_passed_on_apart_for_each_tenant() {
     let mut matcher = matcher();
     let tenants = ["acme", "globex"];
+    let tag = goal(2, "tag_added", &json!({"tag_id": "t"}));
+    let mut of_globex = workflow("w", "any", vec![tag]);
+    of_globex.tenant_id = "globex".into();
+    matcher.update_workflows(&[of_globex]).unwrap();
     let targets = targets_of_one_slot(tenants);
     for (tenant, target) in tenants.iter().zip(&targets) {
         let target = Target {

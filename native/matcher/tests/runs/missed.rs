@@ -33,7 +33,7 @@ fn evaluate(matcher: &Matcher, events: &[Value], options: EvaluateOptions<'_>) -
 fn missed(matcher: &mut Matcher, table: &mut Table, events: &[Value]) -> Vec<(String, String)> {
     let proposal = evaluate(matcher, events, EvaluateOptions::default());
     commit(matcher, table, &proposal);
-    matcher.mark_missed(&proposal);
+    matcher.mark_missed(&proposal, &[]);
     assert!(proposal.exits.is_empty() && proposal.achievements.is_empty());
     let pair = |run: &goald_matcher::proposal::MissedRun| {
         let event = &proposal.missed_events[run.number].source.bytes;
@@ -171,7 +171,7 @@ fn a_later_event_is_kept_when_the_first_one_has_expired() {
             .evaluate(&[&buffer], NOW_US, EvaluateOptions::default())
             .unwrap();
         commit(&mut matcher, &mut table, &proposal);
-        matcher.mark_missed(&proposal);
+        matcher.mark_missed(&proposal, &[]);
         first.push((proposal.missed_runs.len() == 1, is_kept));
     }
     assert!(first.iter().all(|(kept, expected)| kept == expected));
