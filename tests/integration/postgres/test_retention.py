@@ -127,7 +127,9 @@ def old_months(database: Database) -> int:
         database,
         "SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
         f" WHERE inhparent IN ('goald.{TABLES[0]}'::regclass, 'goald.{TABLES[1]}'::regclass)"
-        " AND to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'"
+        # Postgres may evaluate this first, also for partitions of other tables and indexes.
+        " AND CASE WHEN c.relname ~ '_[0-9]{4}_[0-9]{2}$'"
+        " THEN to_date(right(c.relname, 7), 'YYYY_MM') END + interval '1 month'"
         f" < (now() AT TIME ZONE 'UTC') - interval '{KEEP_DAYS} days'",
     )
     return int(count)
