@@ -312,7 +312,7 @@ class ShardExecutions:
         return [
             JobInFlight(
                 job.tenant_id, job.contact_id, job.execution_id, job.step_id, job.visit,
-                job.attempt, ActionType(job.action or ""), GateId.parse(job.gate),
+                job.attempt, ActionType(job.action or ""), GateId.parse(job.gate), job.age_ms,
             )
             for job in found
         ]  # fmt: skip

@@ -88,11 +88,13 @@ async def test_an_exit_says_that_a_call_is_in_flight() -> None:
 
 async def test_a_permit_is_returned_if_the_execution_ends_before_it_is_used() -> None:
     pipeline = await started()
+    pipeline.share = 1  # the tag waits for the group that has the permit
+    await pipeline.send("form.submitted", form_id="signup")
+    await pipeline.tag()
     async with pipeline.running():
-        await pipeline.send("form.submitted", form_id="signup")
-        await pipeline.tag()
         await pipeline.until(lambda: bool(pipeline.exits))
         await pipeline.until(lambda: not pipeline.actions.permits)
+        assert pipeline.executions[0].reason == "goal_achieved"
 
 
 async def test_results_beyond_the_share_of_their_tenant_are_evaluated() -> None:
