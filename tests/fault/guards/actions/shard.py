@@ -106,4 +106,16 @@ SHARD_ACTION_GUARDS = (
         (Edit(_IN_FLIGHT, " and self._jobs.get(key) == each.job:", ":"),),
         (IN_FLIGHT,),
     ),
+    Guard(
+        "shard: a permit of an execution that ends before its job is returned",
+        "X8",
+        (
+            Edit(
+                f"{_FOLDER}/shard.py",
+                "if (had or is_granted) and not has:",
+                "if had and not has:",
+            ),
+        ),
+        (f"{_TESTS}/test_workflows.py",),
+    ),
 )
