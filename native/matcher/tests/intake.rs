@@ -74,6 +74,31 @@ fn an_event_is_published_unchanged() {
 }
 
 #[test]
+fn attributes_that_only_goald_sets_are_refused() {
+    let event = |attribute: &str| {
+        let mut event = with_data("contact.tag.added");
+        event["tenantid"] = "acme".into();
+        event[attribute] = 3.into();
+        event.to_string()
+    };
+    let reason = "the attribute hops, and attributes that start with goald, are reserved for goald";
+    for body in [
+        event("hops"),
+        event("goald"),
+        event("goaldgate"),
+        event("hops").replace("hops", "\\u0068ops"),
+    ] {
+        let found = read(&body);
+        assert!(found.accepted.is_empty(), "{body}");
+        assert_eq!(found.rejected[0].reject.to_string(), reason);
+    }
+    // Members of `data` are the producer's.
+    let body = event("hop").replace(r#""data":{"#, r#""data":{"hops":1,"goald":2,"#);
+    check(&read(&body), "acme");
+    assert_eq!(read(&body).accepted.len(), 1);
+}
+
+#[test]
 fn an_event_without_a_tenant_gets_the_callers() {
     let body = r#" {"id":"e","source":"s","type":"contact.deleted","time":"2026-11-20T13:00:00Z",
         "data":{"contact_id":"c"}} "#;

@@ -21,6 +21,19 @@ PROCESSED_TYPES: Final = frozenset(
 )
 """Events of these types have an effect. Events of other types are counted and ignored."""
 
+RESERVED_PREFIXES: Final = (
+    "workflow.action.",
+    "workflow.timer.",
+    "workflow.execution.",
+    "workflow.transfer.",
+)
+"""Types that only goald sends (X13): they move executions and contacts without further checks."""
+
+
+def is_reserved(event_type: str) -> bool:
+    """Return whether only goald sends events of this type."""
+    return event_type.startswith(RESERVED_PREFIXES)
+
 
 def nearest_type(event_type: str) -> str | None:
     """Return the processed type that is most similar to a type that is probably misspelt; None

@@ -18,6 +18,7 @@ from tests.fault.guards.guard import Edit, Guard
 from tests.fault.guards.http import HTTP_GUARDS
 from tests.fault.guards.merges import MERGE_GUARDS
 from tests.fault.guards.migration import MIGRATION_GUARDS
+from tests.fault.guards.reserved import RESERVED_GUARDS
 from tests.fault.guards.runs.after_end import AFTER_END_GUARDS
 from tests.fault.guards.runs.execution import EXECUTION_GUARDS
 from tests.fault.guards.runs.missed import MISSED_GUARDS
@@ -245,6 +246,7 @@ GUARDS = (
     *AFTER_END_GUARDS,
     *API_GUARDS,
     *HTTP_GUARDS,
+    *RESERVED_GUARDS,
     *MERGE_GUARDS,
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,

@@ -57,8 +57,8 @@ CONTACT_GUARDS = (
         (
             Edit(
                 _PERMISSIONS,
-                "        return _without_contacts(found, caller), Counter()\n",
-                "        return found, Counter()\n",
+                "        if caller.grant is None:\n",
+                "        if caller.grant is None:\n            return None\n        if False:\n",
             ),
         ),
         (_SCOPES,),

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,50 @@ def test_only_granted_types_and_sources_are_accepted(
         for event in found.accepted
         if sent[event.index]["type"] not in grant.types
         or (grant.sources is not None and sent[event.index]["source"] not in grant.sources)
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "workflow.action.finished",
+        "workflow.timer.fired",
+        "workflow.execution.requested",
+        "workflow.transfer.moved",
+    ],
+)
+def test_reserved_types_are_refused_to_tokens_and_webhooks(kind: str) -> None:
+    sent = [_event(kind), _event("payment.completed")]
+    found = intake(json.dumps(sent).encode(), "acme", NOW_US)
+    grant = EventGrant(frozenset({kind, "payment.completed"}), None)
+    scopes = frozenset({"events:write", "contacts:edit", "executions:edit"})
+    for caller in (
+        Caller("acme", "editor", scopes),
+        Caller("acme", "webhook:shop", frozenset({"events:write"}), grant),
+    ):
+        result, counts = permitted(found, caller)
+        assert [event.type for event in result.accepted] == ["payment.completed"]
+        assert [event.reason for event in result.refused] == [
+            f"type: '{kind}' is reserved for goald"
+        ]
+        assert not counts
+
+
+@pytest.mark.parametrize("attribute", ["hops", "goald", "goaldtoken"])
+def test_attributes_that_only_goald_sets_are_refused(attribute: str) -> None:
+    sent = [{**_event("payment.completed"), attribute: 3}, _event("payment.completed")]
+    found = intake(json.dumps(sent).encode(), "acme", NOW_US)
+    assert [event.index for event in found.accepted] == [1]
+    assert "reserved for goald" in found.refused[0].reason
+
+
+def _event(kind: str) -> dict[str, Any]:
+    return {
+        "id": kind,
+        "source": "/shop",
+        "type": kind,
+        "time": "2026-01-31T09:00:00Z",
+        "data": {"contact_id": "ann", "amount": 1},
     }
 
 

@@ -51,6 +51,11 @@ impl<'a> Members<'a> {
         found.map(|(_, member)| member)
     }
 
+    /// Whether a member has such a name.
+    pub fn any(&self, mut has_name: impl FnMut(&str) -> bool) -> bool {
+        self.0.iter().any(|(name, _)| has_name(name))
+    }
+
     /// Whether there is such a member, also if it is null.
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()

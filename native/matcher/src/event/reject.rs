@@ -57,6 +57,7 @@ pub enum Reason {
     BadEntryId,
     NoEventField,
     OtherTenant,
+    ReservedAttribute,
 }
 
 impl Reason {
@@ -106,6 +107,9 @@ impl Reason {
             Self::BadEntryId => "the stream entry id does not have the form ms-seq",
             Self::NoEventField => "the stream entry has no field named event",
             Self::OtherTenant => "not the caller's tenant",
+            Self::ReservedAttribute => {
+                "the attribute hops, and attributes that start with goald, are reserved for goald"
+            }
         }
     }
 }

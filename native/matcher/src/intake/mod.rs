@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use serde_json::value::RawValue;
 
 use self::body::Body;
-use crate::decode::decode;
+use crate::decode::{Members, decode};
 use crate::event::limits::{EVENT_BYTES, STRING_BYTES};
 use crate::event::reject::{Reason, Reject};
 use crate::event::{Event, Fact, Field, loose_time, work};
@@ -211,6 +211,9 @@ fn check<'b>(bytes: &'b [u8], omitted: &Omitted<'_>) -> Result<(Known, Cow<'b, [
         }
         let reject = match decode(&payload, omitted.now_us) {
             Ok(event) if *event.tenant == *omitted.tenant => {
+                if Members::of_event(&payload).any(is_reserved) {
+                    return Err(Reject::new(Reason::ReservedAttribute));
+                }
                 let known = Known::of(event, &payload);
                 return Ok((known, payload));
             }
@@ -233,6 +236,11 @@ fn check<'b>(bytes: &'b [u8], omitted: &Omitted<'_>) -> Result<(Known, Cow<'b, [
             _ => return Err(reject),
         }
     }
+}
+
+/// Whether only goald may set an attribute: it counts hops, for example (X13, X14).
+fn is_reserved(attribute: &str) -> bool {
+    attribute == "hops" || attribute.starts_with("goald")
 }
 
 /// A non-empty object with an attribute as its first member.

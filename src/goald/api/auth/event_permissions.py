@@ -7,6 +7,7 @@ from typing import Final
 
 from goald.api.ports import Caller
 from goald.domain.credentials.webhooks import NotGranted
+from goald.domain.event_types import is_reserved
 from goald.pipeline.intake import AcceptedEvent, Intake, RefusedEvent
 
 CONTACTS_SCOPE: Final = "contacts:edit"
@@ -20,41 +21,36 @@ request."""
 
 def permitted(found: Intake, caller: Caller) -> tuple[Intake, Counter[NotGranted]]:
     """Move the accepted events that the caller may not send to the refused ones, in the order of
-    the request. Also returns their number by the attribute that is not granted. A caller without
-    a grant, which is one with a token, needs the scope contacts:edit for events that change or
-    delete a contact."""
-    if caller.grant is None:
-        return _without_contacts(found, caller), Counter()
-    accepted: list[AcceptedEvent] = []
-    refused = list(found.refused)
+    the request. Also returns their number by the attribute that is not granted. Reserved types are
+    refused to every caller (X13). A caller without a grant, which is one with a token, needs the
+    scope contacts:edit for events that change or delete a contact."""
     counts: Counter[NotGranted] = Counter()
-    for event in found.accepted:
+
+    def reason(event: AcceptedEvent) -> str | None:
+        if is_reserved(event.type):
+            return f"type: {_echo(event.type)} is reserved for goald"
+        if caller.grant is None:
+            is_allowed = event.type not in CONTACT_TYPES or CONTACTS_SCOPE in caller.scopes
+            return None if is_allowed else f"type: {event.type} needs the scope {CONTACTS_SCOPE}"
         attribute = caller.grant.refuses(event.type, event.source)
         if attribute is None:
-            accepted.append(event)
-            continue
+            return None
         counts[attribute] += 1
         given = event.type if attribute == "type" else event.source
-        reason = f"{attribute}: this webhook may not send {given[:_MAX_ECHO]!a}"
-        refused.append(RefusedEvent(event.index, event.id, reason, False))
-    refused.sort(key=lambda event: event.index)
+        return f"{attribute}: this webhook may not send {_echo(given)}"
+
+    reasons = [reason(event) for event in found.accepted]
+    if not any(reasons):
+        return found, counts
+    refused = [
+        RefusedEvent(event.index, event.id, why, False)
+        for event, why in zip(found.accepted, reasons, strict=True)
+        if why is not None
+    ]
+    accepted = [event for event, why in zip(found.accepted, reasons, strict=True) if why is None]
+    refused = sorted([*found.refused, *refused], key=lambda event: event.index)
     return replace(found, accepted=accepted, refused=refused), counts
 
 
-def _without_contacts(found: Intake, caller: Caller) -> Intake:
-    """Move the events that change or delete a contact to the refused ones, if the caller has no
-    scope for them."""
-    if CONTACTS_SCOPE in caller.scopes:
-        return found
-    accepted: list[AcceptedEvent] = []
-    refused = list(found.refused)
-    for event in found.accepted:
-        if event.type not in CONTACT_TYPES:
-            accepted.append(event)
-            continue
-        reason = f"type: {event.type} needs the scope {CONTACTS_SCOPE}"
-        refused.append(RefusedEvent(event.index, event.id, reason, False))
-    if len(accepted) == len(found.accepted):
-        return found
-    refused.sort(key=lambda event: event.index)
-    return replace(found, accepted=accepted, refused=refused)
+def _echo(given: str) -> str:
+    return f"{given[:_MAX_ECHO]!a}"
