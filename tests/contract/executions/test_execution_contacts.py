@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, Effect, change, goal_id
 from tests.support.pipeline.executions import NOON_MS, Log, Transition, with_executions
@@ -22,15 +23,16 @@ BLOCKED = Log("opt_out_blocked", contact_id="ann")
 
 async def run(
     store: ShardStore, lease: SlotLease, execution: str, contact: str = "ann",
-    at: int = NOON, logs: Sequence[Log] = (),
+    at: int = NOON, logs: Sequence[Log] = (), workflow: str = "w-1",
 ) -> bytes:  # fmt: skip
     """Start an execution. Returns the transitions that were written."""
     slot = slot_of(TenantId("acme"), ContactId(contact))
     start = Transition(
-        execution, 0, contact_id=contact, slot=slot, started_at_ms=at // 1_000,
+        execution, 0, contact_id=contact, workflow_id=workflow, slot=slot,
+        started_at_ms=at // 1_000,
         attributes='{"street": "x"}', used_events=["form"], gate="0000000001-00000000.1",
     )  # fmt: skip
-    effect = Effect(execution, contact_id=contact, slot=slot, enrolled_at=at)
+    effect = Effect(execution, contact_id=contact, workflow_id=workflow, slot=slot, enrolled_at=at)
     committed = await store.commit(lease, with_executions([effect], start, logs=logs))
     return committed.transitions
 
@@ -118,10 +120,10 @@ async def test_starts_of_a_deleted_contact_do_not_count(store: ShardStore) -> No
 # Merges
 
 
-async def merge(store: ShardStore, lease: SlotLease) -> None:
-    merged = ContactMerge(
-        "acme", "ann", SLOT, "bea", goal_id("merge"), NOON + SECOND, NOON + SECOND
-    )
+async def merge(
+    store: ShardStore, lease: SlotLease, into: str = "bea", at: int = NOON + SECOND
+) -> None:
+    merged = ContactMerge("acme", "ann", SLOT, into, goal_id(f"merge {into}"), at, at)
     await store.commit(lease, change(merges=[merged]))
 
 
@@ -172,3 +174,27 @@ async def test_executions_move_to_a_deleted_contact_as_cancelled(
     assert (row.status, row.reason, row.gate) == ("CANCELLED", "contact_deleted", None)
     assert rows.entries == {}
     assert b"e-1" not in await loaded(store, lease)
+
+
+@pytest.mark.parametrize("order", [("bea", "cleo"), ("cleo", "bea")], ids=" before ".join)
+async def test_entries_of_a_later_life_continue_under_the_contact_of_its_merge(
+    tables: Tables, store: ShardStore, order: tuple[str, str]
+) -> None:
+    """Whichever of the two shards moves its rows first."""
+    lease = await store.acquire(ALL, "a")
+    await run(store, lease, "e-1", workflow="w-2")
+    await merge(store, lease)
+    await delete(store, lease, "bea")
+    later = NOON + 2 * SECOND
+    await run(store, lease, "e-2", at=later)
+    await merge(store, lease, "cleo", later + SECOND)
+    transfers = {each.into_contact_id: each for each in await store.transfers(lease)}
+    for into in order:
+        while await store.adopt(lease, transfers[ContactId(into)], with_contact):
+            pass
+    rows = await tables.executions()
+    assert rows.entries == {("cleo", "w-1"): (later // 1_000, False)}
+    assert (rows.executions["e-1"].reason, rows.executions["e-2"].contact) == (
+        "contact_deleted",
+        "cleo",
+    )

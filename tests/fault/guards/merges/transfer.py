@@ -4,7 +4,9 @@ from tests.fault.guards.guard import Edit, Guard
 
 MERGES = "tests/contract/shard_store/test_shard_store_merges.py"
 TRANSFERS = "tests/contract/shard_store/test_shard_store_transfers.py"
-FLOW = "tests/unit/pipeline/shard/test_merged_contacts.py"
+FLOW = "tests/unit/pipeline/shard/test_transfers.py"
+ENTRIES = "tests/contract/executions/test_execution_contacts.py"
+LIVES = "tests/contract/shard_store/test_shard_store_deletions_of_merged.py"
 _TRANSFERS = "src/goald/adapters/postgres/shard/merging/transfers.py"
 
 TRANSFER_GUARDS = (
@@ -122,6 +124,66 @@ TRANSFER_GUARDS = (
             ),
         ),
         ("tests/unit/runtime/test_merged_contacts_report.py",),
+    ),
+    Guard(
+        "merges: a transfer leaves active enrollments of an earlier life to their own transfer",
+        "E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "\n      AND coalesce(o.created_at > $9, true)\n    LIMIT",
+                "\n      AND $9::timestamptz IS DISTINCT FROM now()\n    LIMIT",
+            ),
+        ),
+        (LIVES,),
+    ),
+    Guard(
+        "merges: a transfer leaves ended enrollments of an earlier life to their own transfer",
+        "E18, E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "<= $8 AND coalesce(o.created_at > $9, true)\n",
+                "<= $8 AND $9::timestamptz IS DISTINCT FROM now()\n",
+            ),
+        ),
+        (LIVES,),
+    ),
+    Guard(
+        "merges: a transfer leaves used events of an earlier life to their own transfer",
+        "E11, E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "AND coalesce(o.used_at > $9, true)\n",
+                "AND $9::timestamptz IS DISTINCT FROM now()\n",
+            ),
+        ),
+        (LIVES,),
+    ),
+    Guard(
+        "merges: a transfer leaves entries of an earlier life to their own transfer",
+        "X9, E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "AND coalesce(o.last_started_at > $7, true)\n",
+                "AND $7::timestamptz IS DISTINCT FROM now()\n",
+            ),
+        ),
+        (ENTRIES,),
+    ),
+    Guard(
+        "merges: entries of a later life stay with the merged contact",
+        "X9, E21",
+        (
+            Edit(
+                _TRANSFERS,
+                "          AND coalesce(o.last_started_at <= goald.at($6), true)\n",
+                "",
+            ),
+        ),
+        (ENTRIES,),
     ),
     Guard(
         "merges: the pages of transfers take turns",

@@ -79,14 +79,24 @@ def erase(tables: MemoryDatabase, tenant: str, contact: str, at: int, erased: se
 
 
 def move_entries(
-    tables: MemoryDatabase, tenant: str, contact: str, into: str, *, is_deleted: bool
+    tables: MemoryDatabase,
+    contacts: tuple[str, str, str],
+    deleted_at: int | None,
+    entered_after: int | None,
 ) -> None:
-    """Let the entries of a merged contact continue under another, or remove them if that was
-    deleted since the merge."""
+    """Let the entries of a merged contact continue under another, or remove those until that was
+    deleted since the merge. `contacts`: the tenant, the merged contact and the other. Entries until
+    `entered_after` are those of an earlier transfer."""
+    tenant, contact, into = contacts
     entries = tables.of_executions.entries
     for key in [key for key in entries if key[:2] == (tenant, contact)]:
+        started_at = entries[key].last_started_ms * 1_000
+        is_earlier = entered_after is not None and started_at <= entered_after
+        is_later = deleted_at is not None and started_at > deleted_at
+        if is_earlier or is_later:
+            continue
         moved = entries.pop(key)
-        if not is_deleted:
+        if deleted_at is None:
             known = entries.setdefault((tenant, into, key[2]), moved)
             known.last_started_ms = max(known.last_started_ms, moved.last_started_ms)
             known.has_ended |= moved.has_ended

@@ -143,11 +143,6 @@ def due(tables: MemoryDatabase, slots: SlotRange, now: float) -> list[Transfer]:
         for id_, row in tables.transfers.items()
         if slots.first <= slot_of(row.tenant_id, into := row.into_contact_id) <= slots.last
         and (row.retry_at is None or row.retry_at <= now)
-        and not any(
-            (each.tenant_id, each.contact_id) == (row.tenant_id, row.contact_id)
-            and each.created < row.created
-            for each in tables.transfers.values()
-        )
     ]
 
 
@@ -166,10 +161,13 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
     if transfer.into_contact_id in tables.refused_contacts:
         raise ContentRefused("Postgres refuses it: 23514: a contact that is refused")
     tenant, contact, into = transfer.tenant_id, transfer.contact_id, transfer.into_contact_id
+    earlier = _earlier(tables, transfer)
+    since = max((each.created for each in earlier), default=-1)
     rows = [
         row
         for row in tables.enrollments.values()
-        if (row.tenant_id, row.contact_id) == (tenant, contact) and row.created <= transfer.created
+        if (row.tenant_id, row.contact_id) == (tenant, contact)
+        and since < row.created <= transfer.created
     ]
     payloads = {
         row.id: rename(missed.payload, into)
@@ -192,22 +190,39 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
                 executions.erase(tables, tenant, into, deleted.deleted_at, {row.id})
             row.contact_id = deleted.pseudonym or row.contact_id
         row.merges = join_merges(row.merges, transfer.merges)
-    _move_uses(tables, transfer, is_deleted=is_deleted)
-    executions.move_entries(tables, tenant, contact, into, is_deleted=is_deleted)
+    deleted_at = deleted.deleted_at if deleted is not None and is_deleted else None
+    _move_uses(tables, transfer, since, is_deleted=is_deleted)
+    entered_after = max((each.merged_at for each in earlier), default=None)
+    executions.move_entries(tables, (tenant, contact, into), deleted_at, entered_after)
     if transfer.contact is not None:
+        merged = contact_of(transfer.contact)
+        if deleted_at is not None and merged.erase(deleted_at):
+            return
         known = tables.contacts.get((tenant, into))
-        survivor = None if known is None else contact_of(known)
-        merged = continue_contact(survivor, contact_of(transfer.contact))
-        if deleted is None or not is_deleted or not merged.erase(deleted.deleted_at):
+        merged = continue_contact(None if known is None else contact_of(known), merged)
+        if deleted_at is None or not merged.erase(deleted_at):
             tables.contacts[tenant, into] = columns_of(merged)
 
 
-def _move_uses(tables: MemoryDatabase, transfer: StoredTransfer, *, is_deleted: bool) -> None:
-    """Move used events, or remove them if the other contact was deleted since the merge."""
+def _earlier(tables: MemoryDatabase, transfer: StoredTransfer) -> list[StoredTransfer]:
+    """The transfers of earlier lives of the same contact that have not finished."""
+    of = transfer.tenant_id, transfer.contact_id
+    return [
+        each
+        for each in tables.transfers.values()
+        if (each.tenant_id, each.contact_id) == of and each.created < transfer.created
+    ]
+
+
+def _move_uses(
+    tables: MemoryDatabase, transfer: StoredTransfer, since: int, *, is_deleted: bool
+) -> None:
+    """Move used events after the number `since`, or remove them if the other contact was deleted
+    since the merge."""
     tenant, contact, into = transfer.tenant_id, transfer.contact_id, transfer.into_contact_id
     for key in [key for key in tables.used_events if key[:2] == (tenant, contact)]:
         uses_before = tables.used_events[key].items()
-        moved = {event: use for event, use in uses_before if use.number <= transfer.created}
+        moved = {event: use for event, use in uses_before if since < use.number <= transfer.created}
         for event in moved:
             del tables.used_events[key][event]
         uses_of = tables.used_events.setdefault((tenant, into, key[2]), {})

@@ -29,17 +29,13 @@ DUE = f"""
 SELECT t.id::text, t.tenant_id, t.contact_id, t.into_contact_id, t.adopted_at IS NOT NULL
 FROM goald.transfers t
 WHERE t.into_slot BETWEEN $1 AND $2 AND coalesce(t.retry_at <= now(), true)
-  AND NOT EXISTS (
-    SELECT FROM goald.transfers o
-    WHERE o.tenant_id = t.tenant_id AND o.contact_id = t.contact_id
-      AND o.created_at < t.created_at)
 ORDER BY t.adopted_at IS NOT NULL,
     row_number() OVER (
         PARTITION BY t.tenant_id, t.adopted_at IS NOT NULL ORDER BY t.created_at, t.id),
     t.created_at, t.id
 LIMIT {MOST_WAITING}
 """
-"""The transfers of one contact are due one after the other. No tenant delays another."""
+"""No tenant delays another."""
 
 REFUSE = f"""
 UPDATE goald.transfers
@@ -49,15 +45,27 @@ WHERE id = $1::text::uuid
 """
 
 LOCKED = """
-SELECT tenant_id, contact_id, into_contact_id, into_slot, goald.us(merged_at) AS merged_at,
-       merges, created_at, contact::text, adopted_at IS NOT NULL AS is_adopted
-FROM goald.transfers WHERE id = $1::text::uuid AND into_slot BETWEEN $2 AND $3 FOR UPDATE
+SELECT t.tenant_id, t.contact_id, t.into_contact_id, t.into_slot,
+       goald.us(t.merged_at) AS merged_at, t.merges, t.created_at, t.contact::text,
+       t.adopted_at IS NOT NULL AS is_adopted, earlier.created_at AS since,
+       earlier.merged_at AS entered_after
+FROM goald.transfers t
+CROSS JOIN LATERAL (
+    SELECT max(o.created_at) AS created_at,
+           max(o.merged_at) FILTER (WHERE o.adopted_at IS NULL) AS merged_at
+    FROM goald.transfers o
+    WHERE o.tenant_id = t.tenant_id AND o.contact_id = t.contact_id
+      AND o.created_at < t.created_at) AS earlier
+WHERE t.id = $1::text::uuid AND t.into_slot BETWEEN $2 AND $3 FOR UPDATE OF t
 """
+"""`since` and `entered_after`: until when rows of this contact are of an earlier life, and belong
+to a transfer that has not finished. NULL without one."""
 
 MOVE_ACTIVE = """
 WITH page AS MATERIALIZED (
     SELECT o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NULL AND o.created_at <= $8
+      AND coalesce(o.created_at > $9, true)
     LIMIT $5
 )
 UPDATE goald.workflow_enrollments e
@@ -71,7 +79,7 @@ RETURNING e.id
 """
 """$7: the merge, when they began for the other contact, so that an earlier deletion of it does not
 cover them. $8: when the transfer was added: later enrollments are of a new life of the merged
-contact."""
+contact. $9: when an earlier transfer was added that has not finished: it moves those until then."""
 
 MOVE_ENDED = """
 UPDATE goald.workflow_enrollments e
@@ -82,12 +90,12 @@ SET contact_id = $3, slot = $4, updated_at = now(),
 WHERE (e.tenant_id, e.id) IN (
     SELECT o.tenant_id, o.id FROM goald.workflow_enrollments o
     WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.ended_at IS NOT NULL
-      AND o.created_at <= $8
+      AND o.created_at <= $8 AND coalesce(o.created_at > $9, true)
     ORDER BY o.ended_at DESC
     LIMIT $5)
 RETURNING e.id
 """
-"""$6 to $8: as for MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than
+"""$6 to $9: as for MOVE_ACTIVE. The latest ones first. `adopt` moves more of them than
 may be watched (E18), so none of these is left behind."""
 
 MOVE_ACHIEVEMENTS = """
@@ -121,6 +129,7 @@ WITH uses AS (
     WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
         SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
         WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.used_at <= $8
+          AND coalesce(o.used_at > $9, true)
         LIMIT $5)
     RETURNING tenant_id, workflow_id, event, enrolled_at, number, used_at, received_at, merges
 ), moved AS (
@@ -136,7 +145,7 @@ WITH uses AS (
 )
 SELECT count(*) FROM uses
 """
-"""An event that counted for one of the two has counted for the contact (E11). $7 and $8: as for
+"""An event that counted for one of the two has counted for the contact (E11). $7 to $9: as for
 MOVE_ACTIVE."""
 
 DROP_USES = """
@@ -145,6 +154,7 @@ WITH uses AS (
     WHERE (d.tenant_id, d.contact_id, d.workflow_id, d.event) IN (
         SELECT o.tenant_id, o.contact_id, o.workflow_id, o.event FROM goald.used_events o
         WHERE o.tenant_id = $1 AND o.contact_id = $2 AND o.used_at <= $4
+          AND coalesce(o.used_at > $5, true)
         LIMIT $3)
     RETURNING 1
 )
@@ -159,20 +169,24 @@ WITH entries AS (
     WHERE (d.tenant_id, d.contact_id, d.workflow_id) IN (
         SELECT o.tenant_id, o.contact_id, o.workflow_id FROM goald.workflow_entries o
         WHERE o.tenant_id = $1 AND o.contact_id = $2
+          AND coalesce(o.last_started_at > $7, true)
+          AND coalesce(o.last_started_at <= goald.at($6), true)
         LIMIT $5)
     RETURNING tenant_id, workflow_id, last_started_at, last_ended_at
 ), moved AS (
     INSERT INTO goald.workflow_entries AS w
         (tenant_id, contact_id, workflow_id, slot, last_started_at, last_ended_at)
     SELECT tenant_id, $3, workflow_id, $4, last_started_at, last_ended_at FROM entries
-    WHERE NOT $6::bool
+    WHERE $6::int8 IS NULL
     ON CONFLICT (tenant_id, contact_id, workflow_id) DO UPDATE SET
         last_started_at = greatest(w.last_started_at, excluded.last_started_at),
         last_ended_at = greatest(w.last_ended_at, excluded.last_ended_at)
 )
 SELECT count(*) FROM entries
 """
-"""The later start of the two counts (X9). $6: the other contact was deleted since the merge."""
+"""The later start of the two counts (X9). $6: when the other contact was deleted since the merge:
+later entries are of a new life of the merged contact. $7: those until then belong to an earlier
+transfer."""
 
 MISSED = f"""
 SELECT m.event::text, m.payload FROM goald.missed_events m
@@ -247,18 +261,20 @@ async def adopt(
     key = (row["tenant_id"], row["into_contact_id"])
     tombstone = (await tombstones.of(connection, slots, [key])).get(key)
     deleted_at = None if tombstone is None else tombstone.deleted_at
-    is_deleted = deleted_at is not None and row["merged_at"] <= deleted_at
+    if deleted_at is not None and deleted_at < row["merged_at"]:
+        deleted_at = None
+    is_deleted = deleted_at is not None
     ids = await move.active()
     if is_deleted:
         await connection.execute(CANCEL_DELETED, row["tenant_id"], ids, deleted_at)
         await connection.execute(CANCEL_EXECUTIONS, row["tenant_id"], ids)
     if len(ids) == PAGE_ROWS or await move.uses(is_deleted=is_deleted) == PAGE_ROWS:
         return True
-    if await move.entries(is_deleted=is_deleted) == PAGE_ROWS:
+    if await move.entries(deleted_at) == PAGE_ROWS:
         return True
-    await _continue(connection, row, deleted_at if is_deleted else None)
-    if is_deleted:
-        deletions = [Deletion(*key, row["into_slot"], deleted_at or 0)]
+    await _continue(connection, row, deleted_at)
+    if deleted_at is not None:
+        deletions = [Deletion(*key, row["into_slot"], deleted_at)]
         await tombstones.record(connection, deletions)
         await forwards.end(connection, deletions)  # of a merge that was committed meanwhile
     await connection.execute(FINISH if await move.ended() < PAGE_ROWS else ADOPTED, id_)
@@ -286,32 +302,34 @@ class _Move:
         names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
         self._moved = tuple(transfer[name] for name in names)
         self._merge = transfer["merges"], transfer["merged_at"]
-        self._page = PAGE_ROWS, transfer["created_at"]
+        self._until = transfer["created_at"], transfer["since"]
+        self._entered_after = transfer["entered_after"]
 
     async def active(self) -> Sequence[str]:
         """Move active enrollments. Returns their ids."""
-        moved = *self._moved, PAGE_ROWS, *self._merge, self._page[1]
+        moved = *self._moved, PAGE_ROWS, *self._merge, *self._until
         rows = await self._connection.fetch(MOVE_ACTIVE, *moved)
         return await self._follow([id_ for (id_,) in rows])
 
     async def uses(self, *, is_deleted: bool) -> int:
         """Move used events, or remove them if the other contact was deleted since the merge.
         Returns their number."""
-        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, *self._merge, self._page[1])
+        statement, arguments = MOVE_USES, (*self._moved, PAGE_ROWS, *self._merge, *self._until)
         if is_deleted:
-            statement, arguments = DROP_USES, (*self._moved[:2], *self._page)
+            statement, arguments = DROP_USES, (*self._moved[:2], PAGE_ROWS, *self._until)
         number: int = await self._connection.fetchval(statement, *arguments)
         return number
 
-    async def entries(self, *, is_deleted: bool) -> int:
-        """Move the entries of workflows, or remove them. Returns their number."""
-        arguments = *self._moved, PAGE_ROWS, is_deleted
+    async def entries(self, deleted_at: int | None) -> int:
+        """Move the entries of workflows, or remove those until the other contact was deleted.
+        Returns their number."""
+        arguments = *self._moved, PAGE_ROWS, deleted_at, self._entered_after
         number: int = await self._connection.fetchval(MOVE_ENTRIES, *arguments)
         return number
 
     async def ended(self) -> int:
         """Move ended enrollments. Returns their number."""
-        moved = *self._moved, PAGE_ROWS, *self._merge, self._page[1]
+        moved = *self._moved, PAGE_ROWS, *self._merge, *self._until
         rows = await self._connection.fetch(MOVE_ENDED, *moved)
         ids = await self._follow([id_ for (id_,) in rows])
         if ids:
@@ -342,6 +360,8 @@ async def _continue(connection: Any, transfer: Any, deleted_at: int | None) -> N
     _, _, by_case, stored, *row = await connection.fetchrow(READ, [tenant], [into])
     merged = contact_of(_columns(json.loads(transfer["contact"])))
     merged.compare_tags(by_case=by_case)
+    if deleted_at is not None and merged.erase(deleted_at):
+        return
     survivor = None if stored is None else contact_of(ContactColumns(*row))
     if survivor is not None:
         survivor.compare_tags(by_case=by_case)
