@@ -86,7 +86,7 @@ EXECUTION_GUARDS = (
     Guard(
         "executions: entries move with them",
         "E21, X9",
-        (Edit(_TRANSFERS, "if await move.entries(is_deleted=is_deleted) == PAGE_ROWS:",
+        (Edit(_TRANSFERS, "if await move.entries(deleted_at) == PAGE_ROWS:",
               "if False:"),),
         (CONTACTS,),
     ),
