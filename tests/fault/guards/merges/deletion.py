@@ -160,7 +160,13 @@ DELETION_GUARDS = (
     Guard(
         "merges: an earlier deletion erases nothing of the projection that moves",
         "E21",
-        (Edit(_TRANSFERS, "row, deleted_at if is_deleted else None)", "row, deleted_at)"),),
+        (
+            Edit(
+                _TRANSFERS,
+                '    if deleted_at is not None and deleted_at < row["merged_at"]:\n',
+                "    if deleted_at == -1:\n",
+            ),
+        ),
         (DELETIONS,),
     ),
     Guard(
@@ -205,8 +211,8 @@ DELETION_GUARDS = (
         (
             Edit(
                 _TRANSFERS,
-                "o.ended_at IS NOT NULL\n      AND o.created_at <= $8\n",
-                "o.ended_at IS NOT NULL\n      AND $8::timestamptz <= now()\n",
+                "o.ended_at IS NOT NULL\n      AND o.created_at <= $8 AND",
+                "o.ended_at IS NOT NULL\n      AND $8::timestamptz <= now() AND",
             ),
         ),
         (DELETIONS,),
@@ -225,18 +231,6 @@ DELETION_GUARDS = (
                 "src/goald/adapters/postgres/shard/statements.py",
                 "                  AND t.created_at >= e.created_at)\n",
                 "                  AND t.created_at IS NOT NULL)\n",
-            ),
-        ),
-        (DELETIONS,),
-    ),
-    Guard(
-        "merges: the transfers of one contact move one after the other",
-        "E21",
-        (
-            Edit(
-                _TRANSFERS,
-                "      AND o.created_at < t.created_at)\n",
-                "      AND o.created_at > now())\n",
             ),
         ),
         (DELETIONS,),
