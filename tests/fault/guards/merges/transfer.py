@@ -186,6 +186,12 @@ TRANSFER_GUARDS = (
         (ENTRIES,),
     ),
     Guard(
+        "merges: two transfers in opposite directions do not wait for each other",
+        "E19, E21",
+        (Edit(_TRANSFERS, " ORDER BY slot FOR UPDATE\n", "\n"),),
+        ("tests/integration/postgres/test_transfer_locks.py",),
+    ),
+    Guard(
         "merges: the pages of transfers take turns",
         "D8, E21",
         (

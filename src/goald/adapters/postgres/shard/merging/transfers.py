@@ -45,7 +45,7 @@ WHERE id = $1::text::uuid
 """
 
 LOCKED = """
-SELECT t.tenant_id, t.contact_id, t.into_contact_id, t.into_slot,
+SELECT t.tenant_id, t.contact_id, t.slot, t.into_contact_id, t.into_slot,
        goald.us(t.merged_at) AS merged_at, t.merges, t.created_at, t.contact::text,
        t.adopted_at IS NOT NULL AS is_adopted, earlier.created_at AS since,
        earlier.merged_at AS entered_after
@@ -198,6 +198,13 @@ LIMIT {MISSED_EVENTS}
 """
 """Events that these enrollments missed and that have not moved with them."""
 
+LOCK_USAGE = """
+SELECT FROM goald.missed_usage
+WHERE tenant_id = $1 AND slot = ANY ($2::int2[]) ORDER BY slot FOR UPDATE
+"""
+"""Locks what the triggers of MOVE_MISSED and DROP_MISSED change, in the order of the slots. So a
+transfer in the opposite direction cannot wait for this one while this one waits for it."""
+
 MOVE_MISSED = """
 WITH moved AS (
     UPDATE goald.missed_runs r SET contact_id = $3, slot = $4
@@ -301,6 +308,7 @@ class _Move:
         self._rename = rename
         names = "tenant_id", "contact_id", "into_contact_id", "into_slot"
         self._moved = tuple(transfer[name] for name in names)
+        self._slot = transfer["slot"]
         self._merge = transfer["merges"], transfer["merged_at"]
         self._until = transfer["created_at"], transfer["since"]
         self._entered_after = transfer["entered_after"]
@@ -345,6 +353,7 @@ class _Move:
         await self._connection.execute(MOVE_ACHIEVEMENTS, tenant, ids, into, slot)
         await self._connection.execute(MOVE_EXECUTIONS, tenant, ids, into, slot)
         while rows := await self._connection.fetch(MISSED, tenant, contact, ids):
+            await self._connection.execute(LOCK_USAGE, tenant, [self._slot, slot])
             events = [event for event, _ in rows]
             payloads = [self._rename(payload, into) for _, payload in rows]
             await self._connection.execute(MOVE_MISSED, *self._moved, ids, events, payloads)
