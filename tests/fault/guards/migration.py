@@ -2,7 +2,7 @@
 
 from tests.fault.guards.guard import Edit, Guard
 
-LOCKS = "tests/integration/postgres/test_migration_locks.py"
+LOCKS = "tests/integration/postgres/locks/test_migration_locks.py"
 SCHEMA = "tests/integration/postgres/test_schema.py"
 _MIGRATIONS = "src/goald/migrations/__init__.py"
 _SCRIPT = "src/goald/migrations/script.py"

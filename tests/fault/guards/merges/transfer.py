@@ -189,7 +189,7 @@ TRANSFER_GUARDS = (
         "merges: two transfers in opposite directions do not wait for each other",
         "E19, E21",
         (Edit(_TRANSFERS, " ORDER BY slot FOR UPDATE\n", "\n"),),
-        ("tests/integration/postgres/test_transfer_locks.py",),
+        ("tests/integration/postgres/locks/test_transfer_locks.py",),
     ),
     Guard(
         "merges: the pages of transfers take turns",
