@@ -31,6 +31,10 @@ def events(entries: list[Any]) -> list[bytes | None]:
     return [fields and fields[fields.index(b"event") + 1] for _, fields in entries]
 
 
+def milliseconds(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[0])
+
+
 def ids(entries: list[Any]) -> list[bytes]:
     return [entry_id for entry_id, _ in entries]
 
@@ -43,6 +47,46 @@ async def test_entries_come_in_order_in_pages(backend: Backend) -> None:
     assert ids(first + second) == added
     assert events(first + second) == [b"e0", b"e1", b"e2", b"e3", b"e4"]
     assert await stream.read(added[-1], 3) == []
+
+
+async def test_entries_after_a_read_have_its_time_or_a_later_one(backend: Backend) -> None:
+    stream = await fenced(backend)
+    assert stream.read_at_ms == 0
+    (before,) = await add(backend, 1)
+    for count in (1, 10):
+        entries = await stream.read(b"0-0", count)
+        read_at_ms = stream.read_at_ms
+        (after,) = await add(backend, 1)
+        assert ids(entries)[0] == before
+        assert after not in ids(entries)
+        assert milliseconds(before) <= read_at_ms <= milliseconds(after)
+        await backend.pass_time(0.005)
+    assert await stream.read(after, 10) == []
+    assert stream.read_at_ms > milliseconds(after)
+
+
+async def test_no_entry_that_a_read_did_not_return_is_older_than_the_read(backend: Backend) -> None:
+    stream = await fenced(backend)
+    is_reading = True
+
+    async def add_meanwhile() -> None:
+        while is_reading:
+            await add(backend, 1)
+            await asyncio.sleep(0)
+
+    adding = asyncio.create_task(add_meanwhile())
+    exhausted, last = [], b"0-0"
+    for _ in range(200):
+        entries = await stream.read(last, 1_000)
+        if entries:
+            last = entries[-1][0]
+        exhausted.append((last, stream.read_at_ms))
+        await asyncio.sleep(0)
+    is_reading = False
+    await adding
+    for last, read_at_ms in exhausted:
+        for entry_id in ids(await stream.read(last, 1)):
+            assert milliseconds(entry_id) >= read_at_ms
 
 
 async def test_reading_again_returns_the_same_entries(backend: Backend) -> None:

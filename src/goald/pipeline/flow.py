@@ -1,7 +1,8 @@
 """The path of an event through goald:
 
 1. **read** the next entries of an event stream: a batch (`StreamFlow`, in a consumer)
-2. **route** each entry by its slot, **dispatch** the batch to the shards that own the slots
+2. **route** each entry by its slot, **dispatch** the batch to the shards that own the slots, and
+   **mark** for every shard until when the stream was dispatched
 3. **evaluate** waiting batches as one group against the goals and enrollments in memory, within
    each tenant's share of work (`ShardFlow`, in a shard); the result is a proposal, in slices
 4. **commit** a slice to Postgres, with an outbox row for each message, after the gates of the
@@ -30,6 +31,7 @@ See docs/reference/rules.md (rules) and docs/explanation/failure-model.md (all f
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -41,6 +43,7 @@ from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.ingest.dispatch import ShardDispatcher
 from goald.pipeline.ingest.forward import Forwarder
 from goald.pipeline.ingest.in_flight import InFlight, InFlightBatch
+from goald.pipeline.ingest.marks import PROBE_SECONDS
 from goald.pipeline.ingest.route import RoutedBatch, Router
 from goald.pipeline.ingest.session import StreamSession
 from goald.pipeline.outbox.publish import OutboxPublisher
@@ -56,7 +59,7 @@ from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed.events import MissedEvents
 from goald.pipeline.shard.progress import CommittedSlice, GroupProgress
 from goald.pipeline.shard.transfers import Transfers
-from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch, StreamMark
 from goald.pipeline.stall_detector import first_reason
 from goald.ports.event_stream import RawEntry
 
@@ -116,7 +119,7 @@ class StreamFlow:
                 continue
             entries = await self._session.read()
             if not entries:
-                await self._session.wait()
+                await self._session.wait(self._mark())
                 continue
             routed = self._route(entries)
             await self._dispatch(entries, routed)
@@ -145,9 +148,18 @@ class StreamFlow:
             for shard, buffer, _ in routed.buffers
         ]
         self._forwarder.has_dispatched(entries[-1][0])
+        self._mark()
         batch = await self._in_flight.add(entries, routed, processed)
         self._context.fail_point(FailPoint.DISPATCHED)
         return batch
+
+    def _mark(self) -> float:
+        """Every shard was given its entries of the last read and before: timers that are due until
+        then may fire when it has committed them (X6). Return the seconds until the next mark."""
+        name, epoch, until_ms = self._session.name, self._session.epoch, self._session.until_ms
+        for dispatcher in self._dispatchers:
+            dispatcher.marks.put(name, epoch, until_ms)
+        return min((each.marks.seconds for each in self._dispatchers), default=PROBE_SECONDS)
 
     async def _acknowledge_in_order(self) -> None:
         """Acknowledge each batch when all its effects are committed and published (D2)."""
@@ -215,6 +227,10 @@ class ShardFlow:
         """See `Shard.process`. Admitted batches are processed even if the caller disconnects."""
         return await self._admission.process(batches, self._transfers.adopted)
 
+    def mark(self, marks: Sequence[StreamMark]) -> bool:
+        """See `Shard.mark`."""
+        return self._executions is not None and self._executions.mark(marks)
+
     async def run(self) -> None:
         """Run until cancelled. Raises LeaseLost, in an ExceptionGroup."""
         async with asyncio.TaskGroup() as tasks:
@@ -243,11 +259,14 @@ class ShardFlow:
                 return
 
     async def _process_due(self, executions: ShardExecutions) -> None:
-        """Process timers and steps that are due, as a group without events (X6, X16)."""
-        while True:
-            await executions.wait()
-            async with self._evaluator.groups:
-                await self._evaluate_commit_apply(self._start_progress(Group((), ())))
+        """Process timers and steps that are due, as a group without events (X6, X16). Stop when
+        the circuit breaker opens."""
+        with contextlib.suppress(BreakerOpen):
+            while True:
+                await executions.wait()
+                async with self._evaluator.groups:
+                    self._admission.breaker.check()
+                    await self._evaluate_commit_apply(self._start_progress(Group((), ())))
 
     async def _evaluate_commit_apply(self, progress: GroupProgress) -> None:
         """Process one group. `progress` yields the whole group and its slices; after a failure,

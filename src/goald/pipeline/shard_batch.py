@@ -56,6 +56,19 @@ class Processed(NamedTuple):
     these are."""
 
 
+class StreamMark(NamedTuple):
+    """How far a consumer has dispatched a stream to one shard (X6)."""
+
+    stream: str
+    epoch: int
+    sequence: int
+    """The next sequence: the batches before it have all entries until `at_ms`."""
+    first_unacknowledged: int
+    """As in `ShardBatch`: the batches before it are processed."""
+    at_ms: int
+    """By the clock of Redis: it received no further entry until then."""
+
+
 class Shard(Protocol):
     """The calls that a consumer makes to a shard."""
 
@@ -70,4 +83,10 @@ class Shard(Protocol):
         then resend every batch that is not known to be processed. Raises LeaseLost if a
         later holder of the stream has sent a batch, and BreakerOpen if the shard has stopped
         processing because too many events in a row failed.
+        """
+
+    async def mark(self, marks: Sequence[StreamMark]) -> bool:
+        """Take marks, whose batches may still arrive. Returns immediately, whether the shard needs
+        marks: it runs workflows, so timers wait for them. Raises RetryableError; the next marks
+        replace these.
         """

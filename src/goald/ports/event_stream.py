@@ -40,6 +40,12 @@ class EventStream(Protocol):
     def name(self) -> str:
         """The name of the stream, which its entries' dead letters carry."""
 
+    @property
+    def read_at_ms(self) -> int:
+        """By the server's clock: when it executed the last `read` that returned, at the latest. It
+        is taken in the same transaction and before the entries, so an entry that is added after the
+        read has an id of this time or a later one. 0 before the first read."""
+
     async def epoch(self) -> int:
         """The epoch that last fenced the stream; 0 if there is none. Not fenced."""
 

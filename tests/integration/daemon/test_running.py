@@ -1,5 +1,7 @@
-"""A running `goald serve --embedded`: its API, its secrets, its metrics and its data directory."""
+"""A running `goald serve --embedded`: its API, its secrets, its metrics, its workflows and its data
+directory."""
 
+import asyncio
 import json
 import stat
 from typing import Any
@@ -9,6 +11,21 @@ from tests.integration.daemon.test_serve_api import EVENTS, SCOPES, api_url, tok
 from tests.support.services.daemon import DEADLINE_S, Daemon
 
 from goald.client import event
+from goald.client.action_worker import Action, ActionWorker
+
+WORKFLOW = """
+tenant: TENANT
+workflows:
+  - id: trial
+    name: Trial
+    active: true
+    goals: []
+    trigger: {on: form_submitted, criteria: {form_id: trial}}
+    steps:
+      - {id: first, action: acme.call, with: {who: "{{ contact.id }}"}}
+      - {id: pause, wait: {for: 1s}}
+      - {id: after, action: acme.call}
+"""
 
 
 def tag_goal(name: str) -> dict[str, Any]:
@@ -61,6 +78,37 @@ def test_every_shard_applies_a_change_once_the_api_responds(daemon: Daemon, tena
         call("POST", f"{path}/goals", 201, tag_goal("Lead"))
         tag("Lead")
         daemon.until("every exit", lambda: exited() == len(contacts))
+
+
+def test_a_workflow_runs_from_its_trigger_over_a_wait_to_the_action_of_a_worker(
+    daemon: Daemon, tenant: str
+) -> None:
+    daemon.apply(WORKFLOW.replace("TENANT", tenant))
+    contacts = [f"c-{number}" for number in range(10)]  # almost certainly on both shards
+    daemon.publish(
+        *(event("form.submitted", tenant, contact, {"form_id": "trial"}) for contact in contacts)
+    )
+
+    async def perform() -> list[tuple[str, str]]:
+        performed: list[tuple[str, str]] = []
+
+        async def handle(action: Action) -> None:
+            if action.tenant_id == tenant:
+                performed.append((action.contact_id, action.step_id))
+                if len(performed) == 2 * len(contacts):
+                    worker.stop()
+
+        async with ActionWorker(daemon.redis_url, {"acme.call": handle}) as worker:
+            async with asyncio.timeout(DEADLINE_S):
+                await worker.run()
+        return performed
+
+    performed = asyncio.run(perform())
+    assert sorted(performed) == [(c, step) for c in sorted(contacts) for step in ("after", "first")]
+    assert all(performed.index((c, "first")) < performed.index((c, "after")) for c in contacts)
+    statuses = "SELECT status FROM goald.workflow_enrollments WHERE tenant_id = %s"
+    completed = [("completed",)] * len(contacts)
+    daemon.until("every end", lambda: daemon.sql(statuses, tenant) == completed or None)
 
 
 def test_only_this_user_may_read_the_secrets_of_an_embedded_goald(daemon: Daemon) -> None:

@@ -10,11 +10,13 @@ import inspect
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from goald.domain.errors import CommitUnknown, LeaseHeld, LeaseLost, ServiceUnavailable
 from goald.domain.fail_points import FailPoint
-from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch, StreamMark
+
+Result = TypeVar("Result")
 
 
 class ProcessDied(BaseException):
@@ -144,19 +146,21 @@ class CrashableProcess:
         """The error that ended it, unless a process may end with that error."""
         self.has_stopped = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._replies: set[asyncio.Future[Processed]] = set()
+        self._replies: set[asyncio.Future[Any]] = set()
         self._start(self._run())
         self._start(self._clean_up())
 
     def kill(self) -> None:
         self.control.die()
 
-    def serve(self, batches: Sequence[ShardBatch], delay: int) -> "asyncio.Future[Processed]":
+    def serve(
+        self, call: Callable[[], Coroutine[Any, Any, Result]], delay: int
+    ) -> "asyncio.Future[Result]":
         """Start a call to the shard after this many iterations of the loop; return its reply."""
-        reply: asyncio.Future[Processed] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._replies.add(reply)
         reply.add_done_callback(self._replies.discard)
-        self._start(self._serve(batches, delay, reply))
+        self._start(self._serve(call, delay, reply))
         return reply
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -182,13 +186,16 @@ class CrashableProcess:
             reply.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
-        self, batches: Sequence[ShardBatch], delay: int, reply: "asyncio.Future[Processed]"
+        self,
+        call: Callable[[], Coroutine[Any, Any, Result]],
+        delay: int,
+        reply: "asyncio.Future[Result]",
     ) -> None:
         try:
             for _ in range(delay):
                 await asyncio.sleep(0)
             await self.control.wait_running()
-            deferred = await self.process.process(batches)
+            result = await call()
             await self.control.wait_running()
         except ProcessDied:
             self.kill()
@@ -197,7 +204,7 @@ class CrashableProcess:
                 reply.set_exception(error)
         else:
             if not reply.done():
-                reply.set_result(deferred)
+                reply.set_result(result)
 
 
 class RemoteShard:
@@ -217,18 +224,27 @@ class RemoteShard:
         self._chance = chance
 
     async def process(self, batches: Sequence[ShardBatch]) -> Processed:
+        return await self._call("process", lambda shard: shard.process(batches))
+
+    async def mark(self, marks: Sequence[StreamMark]) -> bool:
+        return await self._call("mark", lambda shard: shard.mark(marks))
+
+    async def _call(
+        self, method: str, call: Callable[[Any], Coroutine[Any, Any, Result]]
+    ) -> Result:
         await self._control.wait_running()
         shard = self._target()
         if shard is None or shard.control.is_dead:
             raise ServiceUnavailable("no shard is running")
-        takes_effect = self._services.fails("shard", "process")
+        takes_effect = self._services.fails("shard", method)
         if takes_effect is False:
             raise ServiceUnavailable("the call was lost")
-        deferred = await asyncio.shield(shard.serve(batches, self._chance.randrange(4)))
+        delay, process = self._chance.randrange(4), shard.process
+        result = await asyncio.shield(shard.serve(lambda: call(process), delay))
         await self._control.wait_running()
         if takes_effect:
             raise ServiceUnavailable("the reply was lost")
-        return deferred
+        return result
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -21,12 +21,19 @@ from goald.adapters.redis import RedisEventHistory, RedisEventStream, RedisOutbo
 from goald.client import event
 from goald.domain.errors import ServiceUnavailable
 from goald.pipeline.shard.sequence import Sequencer
-from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch, StreamMark
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
 from goald.settings import DispatchSettings, ReadSettings
 
 
-class RecordingShard:
+class GoalShard:
+    """A shard that runs no workflows."""
+
+    async def mark(self, marks: Sequence[StreamMark]) -> bool:
+        return False
+
+
+class RecordingShard(GoalShard):
     """A `Shard` that accepts every batch in order, and returns when `may_finish` is set."""
 
     def __init__(self) -> None:

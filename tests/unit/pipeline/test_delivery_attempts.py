@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+from tests.support.pipeline.recording_shard import GoalShard
 
 from goald import _native
 from goald.adapters.clock import SystemClock
@@ -54,7 +55,7 @@ class PanickingEvaluator(Evaluator):
         return super().evaluate(group, now_us, repeats, excluded, known, ended, executions)
 
 
-class RestartingShard:
+class RestartingShard(GoalShard):
     """A `Shard` that restarts whenever it dies."""
 
     def __init__(self, pipeline: InMemoryPipeline, *, reports_death: bool = True) -> None:
@@ -283,7 +284,7 @@ async def test_consumer_that_repeatedly_lost_its_lease_dead_letters_nothing() ->
     assert pipeline.exits == ["e-1"]
 
 
-class UnavailableShard:
+class UnavailableShard(GoalShard):
     """A `Shard` that is always unavailable."""
 
     calls = 0
@@ -293,7 +294,7 @@ class UnavailableShard:
         raise ServiceUnavailable("unavailable")
 
 
-class ShardWithOpenBreaker:
+class ShardWithOpenBreaker(GoalShard):
     """A `Shard` whose breaker is open."""
 
     calls = 0
@@ -320,7 +321,7 @@ async def test_reading_stops_if_a_shard_has_stopped_processing() -> None:
     assert pipeline.dead_letters == []
 
 
-class DyingShard:
+class DyingShard(GoalShard):
     """A `Shard` that dies of every event."""
 
     async def process(self, batches: Sequence[ShardBatch]) -> Processed:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.support.pipeline.recording_shard import GoalShard
 
 from goald import _native
 from goald.adapters.clock import SystemClock
@@ -26,7 +27,7 @@ from goald.settings import DispatchSettings
 Fault = Callable[[int], Exception | None]
 
 
-class SequencedShard:
+class SequencedShard(GoalShard):
     """Accepts batches as a shard does. `fault` makes a call fail before its batches are accepted,
     `late` after, as when a reply is lost."""
 
@@ -56,7 +57,7 @@ class SequencedShard:
         return Processed()
 
 
-class DeferringShard:
+class DeferringShard(GoalShard):
     """Defers the events of these batches, each until its event is set."""
 
     def __init__(self, *deferred: bytes) -> None:

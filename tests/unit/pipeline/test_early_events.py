@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tests.support.pipeline.in_memory_pipeline import STREAM, InMemoryPipeline
+from tests.support.pipeline.recording_shard import GoalShard
 
 from goald import _native
 from goald.adapters.memory.clock import ManualClock
@@ -119,7 +120,7 @@ async def test_stop_does_not_wait_and_held_events_are_read_again() -> None:
         await pipeline.until(lambda: pipeline.exits == ["e-1"])
 
 
-class ReplaceableShard:
+class ReplaceableShard(GoalShard):
     """A `Shard` whose process can be killed and replaced."""
 
     def __init__(self, pipeline: InMemoryPipeline) -> None:

@@ -163,10 +163,15 @@ class MemoryEventStream:
         self._position: Id = (0, 0)
         self._passed: set[Id] = set()
         self._reported: set[Id] = set()
+        self._read_at_ms = 0
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def read_at_ms(self) -> int:
+        return self._read_at_ms
 
     async def epoch(self) -> int:
         self._streams.stream(self._name)  # raises if the streams are unavailable
@@ -183,6 +188,7 @@ class MemoryEventStream:
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
         state, first = self._fenced_state(), _parse(after)
+        self._read_at_ms = self._streams.clock.now_us() // 1_000
         above = list(islice((key for key in state.entries if key > first), count))
         if above:
             self._passed |= {key for key in state.deleted if first < key < above[-1]}

@@ -23,6 +23,7 @@ from goald.pipeline.executions.release.credits import Credits
 from goald.pipeline.executions.release.queues import QueueKey
 from goald.pipeline.executions.release.releases import Grant, Releases
 from goald.pipeline.executions.watermark import Watermark
+from goald.pipeline.shard_batch import StreamMark
 from goald.ports.actions.gates import GateStatus
 from goald.ports.configuration import Configuration
 from goald.ports.executions.store import ExecutionKey
@@ -98,6 +99,12 @@ class ShardExecutions:
         found = await self._outstanding(names)
         self._jobs.replace(names, found)
         await self._compare(found)
+
+    def mark(self, marks: Sequence[StreamMark]) -> bool:
+        """See `Shard.mark`."""
+        for mark in marks:
+            self.watermark.mark(mark)
+        return not self._memory.is_empty
 
     # Around an evaluation
 
@@ -219,6 +226,7 @@ class ShardExecutions:
         await self._context.retry("Postgres: configuration", "plans", load)
         if self._memory.is_empty:
             return
+        self._changed.set()
         active = self._memory.active_among(keys)
         await self._gates.set_active(active, is_active=True)
         await self._gates.set_active(
@@ -227,17 +235,17 @@ class ShardExecutions:
 
     async def wait(self) -> None:
         """Return when timers and due steps must be evaluated, although no events arrive."""
-        while True:
-            sleeping = asyncio.ensure_future(self._context.clock.sleep(TICK_SECONDS))
-            changing = asyncio.ensure_future(self._changed.wait())
-            try:
-                await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                sleeping.cancel()
-                changing.cancel()
+        while self._memory.is_empty:  # no workflow has a plan
+            await self._changed.wait()
             self._changed.clear()
-            if not self._memory.is_empty:
-                return
+        sleeping = asyncio.ensure_future(self._context.clock.sleep(TICK_SECONDS))
+        changing = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            changing.cancel()
+        self._changed.clear()
 
     @property
     def not_ready_reason(self) -> str | None:

@@ -7,9 +7,9 @@ stream. A mark counts when the batches that precede it are committed.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.shard_batch import ShardBatch, StreamMark
 from goald.ports.clock import Clock
 
 MARK_SECONDS: Final = 5.0
@@ -17,19 +17,6 @@ MARK_SECONDS: Final = 5.0
 
 MAX_MARKS: Final = 64
 """Marks of a stream that may wait for their batches; the latest one is replaced beyond."""
-
-
-class StreamMark(NamedTuple):
-    """How far a consumer has dispatched a stream to one shard."""
-
-    stream: str
-    epoch: int
-    sequence: int
-    """The next sequence: the batches before it have all entries until `at_ms`."""
-    first_unacknowledged: int
-    """As in `ShardBatch`: the batches before it are processed."""
-    at_ms: int
-    """By the clock of Redis: the time of the last entry, or that of an exhausted read."""
 
 
 class _MarkedStream:
@@ -41,6 +28,9 @@ class _MarkedStream:
         self.until_ms: int | None = None
         self._batches: dict[int, asyncio.Future[Any]] = {}
         self._marks: list[StreamMark] = []
+        self._committed_before = 0
+        """The sequence of the latest mark that counts. The sender may not know yet that the batches
+        before it are processed."""
 
     def begin(self, epoch: int) -> bool:
         """A message of this epoch arrived. Returns False if a later holder has sent one before.
@@ -50,6 +40,7 @@ class _MarkedStream:
             self.epoch = epoch
             self._batches.clear()
             self._marks.clear()
+            self._committed_before = 0
         return epoch == self.epoch
 
     def add(self, sequence: int, committed: "asyncio.Future[Any]") -> None:
@@ -70,6 +61,7 @@ class _MarkedStream:
             if self._is_committed(mark):
                 self.until_ms = max(mark.at_ms, self.until_ms or 0)
                 del self._marks[: number + 1]
+                self._committed_before = max(mark.sequence, self._committed_before)
                 self._forget(mark.sequence)
                 return
 
@@ -78,7 +70,8 @@ class _MarkedStream:
             del self._batches[sequence]
 
     def _is_committed(self, mark: StreamMark) -> bool:
-        for sequence in range(mark.first_unacknowledged, mark.sequence):
+        first = max(mark.first_unacknowledged, self._committed_before)
+        for sequence in range(first, mark.sequence):
             batch = self._batches.get(sequence)
             if batch is None or not batch.done() or batch.cancelled():
                 return False

@@ -8,6 +8,7 @@ from itertools import chain
 
 from goald.domain.errors import BreakerOpen, RetryableError, ShardDied
 from goald.pipeline.context import ConsumerContext
+from goald.pipeline.ingest.marks import MarkSender
 from goald.pipeline.ingest.outstanding import Outstanding, QueuedBatch
 from goald.pipeline.poison.dead_letters import DeadLetters
 from goald.pipeline.poison.delivery_attempts import MAX_ATTEMPTS
@@ -64,6 +65,7 @@ class ShardDispatcher:
         self._metrics = context.metrics
         self._dead_letters = dead_letters
         self._outstanding = outstanding
+        self.marks = MarkSender(shard, outstanding, context.clock)
         self._queue: deque[QueuedBatch] = deque()
         self._in_flight: dict[asyncio.Task[Processed], _Call] = {}
         self._deferred: dict[str, deque[QueuedBatch]] = {}

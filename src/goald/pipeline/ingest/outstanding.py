@@ -4,10 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 from goald.pipeline.poison.delivery_attempts import MAX_SHARED_ATTEMPTS, split
-from goald.pipeline.shard_batch import Forwarded, Origin, ShardBatch
+from goald.pipeline.shard_batch import Forwarded, Origin, ShardBatch, StreamMark
 
 
 @dataclass(eq=False, slots=True)
@@ -34,17 +33,16 @@ class Outstanding:
     """Numbers the batches of each stream, and keeps them until the shard has processed them."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, int], count[int]] = {}
+        self._next: dict[tuple[str, int], int] = {}
         self._streams: dict[str, deque[QueuedBatch]] = {}
 
     def add(
         self, stream: str, epoch: int, buffer: bytes, origin: Origin | None = None
     ) -> QueuedBatch:
         """Give a new batch the next sequence number of its stream and epoch."""
-        numbers = self._numbers.setdefault((stream, epoch), count())
         processed: asyncio.Future[Sequence[Forwarded]]
         processed = asyncio.get_running_loop().create_future()
-        number = next(numbers)
+        number = self._take_number(stream, epoch)
         batch = QueuedBatch(stream, epoch, number, buffer, processed, origin)
         self._streams.setdefault(stream, deque()).append(batch)
         return batch
@@ -63,6 +61,12 @@ class Outstanding:
             may_be_deferred,
             batch.origin,
         )
+
+    def mark(self, stream: str, epoch: int, until_ms: int) -> StreamMark:
+        """Return a mark for the shard: the batches that were added have all entries until then."""
+        outstanding, after = self._streams.get(stream), self._next.get((stream, epoch), 0)
+        first = outstanding[0].sequence if outstanding else after
+        return StreamMark(stream, epoch, after, first, until_ms)
 
     def complete(self, batch: QueuedBatch, forwarded: Sequence[Forwarded] = ()) -> None:
         """Record that the shard has processed a batch, except the events to pass on."""
@@ -115,9 +119,14 @@ class Outstanding:
                 batches += [batch] if len(buffers) == 1 else _pieces(batch, buffers)
         if was_split:
             for batch in batches:
-                batch.sequence = next(self._numbers[stream, batch.epoch])
+                batch.sequence = self._take_number(stream, batch.epoch)
             self._streams[stream] = deque(batches)
         return was_split
+
+    def _take_number(self, stream: str, epoch: int) -> int:
+        number = self._next.get((stream, epoch), 0)
+        self._next[stream, epoch] = number + 1
+        return number
 
     def _is_resent(self, batch: QueuedBatch) -> bool:
         """Whether a batch is sent again when its stream gets new sequence numbers."""

@@ -24,6 +24,13 @@ class StreamReader:
         self._entry_bytes = float(FIRST_GUESS_BYTES)
         self._max_entries = settings.entries
         self._position = b"0-0"
+        self._until_ms = 0
+
+    @property
+    def until_ms(self) -> int:
+        """By the clock of Redis: the reads have returned all entries that it received until then
+        (X6)."""
+        return self._until_ms
 
     @property
     def pause(self) -> float:
@@ -43,14 +50,19 @@ class StreamReader:
         entries did not arrive in time. After the latter, the next read requests half as many
         entries; otherwise a stream of large entries would never be read.
         """
+        count = count or self._count()
         try:
-            entries = await self._stream.read(self._position, count or self._count())
+            entries = await self._stream.read(self._position, count)
         except ServiceUnavailable:
             self._max_entries = max(MIN_ENTRIES, self._max_entries // 2)
             raise
         self._max_entries = min(self._settings.entries, 2 * self._max_entries)
         if entries:
             self._position = entries[-1][0]
+        # Further entries may have the time of the last one, or that of the read.
+        self._until_ms = self._stream.read_at_ms - 1
+        if len(entries) == count:
+            self._until_ms = min(self._until_ms, int(entries[-1][0].partition(b"-")[0]) - 1)
         return entries
 
     async def wait(self, seconds: float) -> bool:

@@ -25,8 +25,8 @@ from goald.ports.event_stream import EventStream, RawEntry
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 1.0
-"""The longest wait for new entries, and the longest clean end of a session."""
+END_SECONDS = 1.0
+"""The longest clean end of a session."""
 CHECK_SECONDS = 1.0
 """Seconds between two checks for entries that were trimmed unread."""
 
@@ -122,11 +122,16 @@ class StreamSession:
             self._context.metrics.read_entries.observe(len(entries))
         return entries
 
-    async def wait(self) -> None:
-        """Wait until there are entries to read or `end_wait` is called, for WAIT_SECONDS at
-        most."""
+    @property
+    def until_ms(self) -> int:
+        """See `StreamReader.until_ms`."""
+        return self._reader.until_ms
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there are entries to read or `end_wait` is called, for at most this many
+        seconds."""
         self._waiting = asyncio.ensure_future(
-            self._context.retry("Redis: wait", "wait", partial(self._reader.wait, WAIT_SECONDS))
+            self._context.retry("Redis: wait", "wait", partial(self._reader.wait, seconds))
         )
         try:
             await asyncio.wait({self._waiting})
@@ -170,5 +175,5 @@ class StreamSession:
     async def _clear_starts(self) -> None:
         """Clear the count of starts, if Redis is available."""
         with contextlib.suppress(RetryableError, LeaseLost, ServerReplaced, TimeoutError):
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(END_SECONDS):
                 await self._stream.clear_starts()

@@ -9,6 +9,7 @@ from typing import Any
 from goald.domain.errors import LeaseLost
 from goald.domain.fail_points import FailPoint
 from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.poison.isolation import Isolation
 from goald.pipeline.shard.group import Group
@@ -20,12 +21,20 @@ from goald.pipeline.shard_batch import Forwarded, Processed, ShardBatch
 class Admission:
     """Orders the batches that consumers send, and queues them for processing in groups."""
 
-    def __init__(self, context: ShardContext, breaker: CircuitBreaker, turns: Turns) -> None:
+    def __init__(
+        self,
+        context: ShardContext,
+        breaker: CircuitBreaker,
+        turns: Turns,
+        watermark: Watermark | None = None,
+    ) -> None:
+        """`watermark`: None in a shard that runs no workflows."""
         self.breaker = breaker
         self.turns = turns
         self._fail_point = context.fail_point
         self._sequencer = Sequencer()
         self._isolation = Isolation()
+        self._watermark = watermark
         self._grouped: dict[asyncio.Future[Sequence[Forwarded]], asyncio.Future[None]] = {}
         """For each batch in flight: by the end of all its events, that of those not deferred."""
         self._deferred_work: set[asyncio.Task[None]] = set()
@@ -51,6 +60,8 @@ class Admission:
                     self._grouped[future] = self._put(batch, future, adopted)
                     future.add_done_callback(self._grouped.pop)
                 grouped = self._grouped.get(future, future)
+                if self._watermark is not None:
+                    self._watermark.admit(batch, future)
                 processed.append(future)
                 awaited.append(grouped if batch.may_be_deferred else future)
             self.breaker.check()

@@ -24,7 +24,7 @@ from goald.domain.errors import (
     StartError,
     is_infrastructure_failure,
 )
-from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch, StreamMark
 from goald.runtime import logs
 from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.processes.consumer import ConsumerSettings
@@ -75,6 +75,14 @@ class RayShard:
             self._accepts_batches = False
             raise
 
+    async def mark(self, marks: Sequence[StreamMark]) -> bool:
+        """See `Shard.mark`. Raises ServiceUnavailable if the actor is down or restarting."""
+        try:
+            call: Awaitable[bool] = self._actor.mark.remote([tuple(mark) for mark in marks])
+            return await call
+        except RayActorError as error:
+            raise ServiceUnavailable(f"shard {self._index} is down: {error}") from None
+
 
 class Shell:
     """The part that all actors share."""
@@ -109,6 +117,10 @@ class ShardActor(Shell):
         return await self._running.answer(
             self._process.process([ShardBatch(*batch) for batch in batches])
         )
+
+    async def mark(self, marks: Sequence[tuple[Any, ...]]) -> bool:
+        """See `Shard.mark`. Each mark is a `StreamMark` as a plain tuple."""
+        return await self._process.mark([StreamMark(*mark) for mark in marks])
 
     async def ready(self) -> bool:
         """Raises StartError with the reason if the work has failed."""

@@ -58,6 +58,7 @@ class Supervisor:
         one fails or is not ready within READY_SECONDS. With `without_deadline` it waits until
         they are ready, because a server may be unavailable."""
         ranges = tuple(split_slots(self._settings.shards))
+        streams = tuple(event_stream(number) for number in range(self._streams))
         self._shards = [
             self._make_shard(
                 ShardSettings(
@@ -73,6 +74,7 @@ class Supervisor:
                     missed_bytes=self._settings.missed_bytes,
                     group_bytes=GROUP_BYTES,
                     max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,
+                    streams=streams,
                     instance=self._instance,
                 ),
                 self._endpoints,
@@ -80,12 +82,11 @@ class Supervisor:
             for index, slots in enumerate(ranges)
         ]
         await self._until_ready("shard", self._shards, without_deadline)
-        streams = [event_stream(number) for number in range(self._streams)]
         self._consumers = [
             make_consumer(
                 ConsumerSettings(
                     index=index,
-                    streams=tuple(streams[index :: self.consumers]),
+                    streams=streams[index :: self.consumers],
                     ranges=ranges,
                     read=self._settings.read,
                     dispatch=self._settings.dispatch,

@@ -141,7 +141,8 @@ class ConsumerProcess:
             async with asyncio.TaskGroup() as serving:
                 background = [
                     serving.create_task(self._heartbeat.run()),
-                    *(serving.create_task(dispatcher.run()) for dispatcher in self._dispatchers),
+                    *(serving.create_task(each.run()) for each in self._dispatchers),
+                    *(serving.create_task(each.marks.run()) for each in self._dispatchers),
                 ]
                 async with asyncio.TaskGroup() as reading:
                     for name in self._settings.streams:

@@ -34,7 +34,7 @@ from goald.pipeline.shard.progress import GroupProgress
 from goald.pipeline.shard.throttle import ThrottleReporter
 from goald.pipeline.shard.transfers import Transfers, adopt_all
 from goald.pipeline.shard.turns import DEFERRED_BYTES, Turns
-from goald.pipeline.shard_batch import Processed, ShardBatch
+from goald.pipeline.shard_batch import Processed, ShardBatch, StreamMark
 from goald.ports.actions.gates import Gates
 from goald.ports.actions.permits import Permits
 from goald.ports.clock import Clock
@@ -176,11 +176,18 @@ class ShardProcess:
 
     async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         """See `Shard.process`. Raises ServiceUnavailable until the enrollments are loaded."""
+        return await self._started_flow().process(batches)
+
+    async def mark(self, marks: Sequence[StreamMark]) -> bool:
+        """See `Shard.mark`. Raises ServiceUnavailable until the enrollments are loaded."""
+        return self._started_flow().mark(marks)
+
+    def _started_flow(self) -> ShardFlow:
         if self._flow is None:
             raise ServiceUnavailable(
                 f"shard {self._settings.index} is not ready: {self._startup.not_ready_reason}"
             )
-        return await self._flow.process(batches)
+        return self._flow
 
     async def run(self) -> None:
         """Run until `stop`. Raises LeaseLost, in an ExceptionGroup, if another process took the
@@ -198,8 +205,8 @@ class ShardProcess:
                 await self._startup.run("publishing the outbox", publisher.publish_backlog)
                 self._fail_point(FailPoint.BACKLOG_PUBLISHED)
                 await self._startup.run("loading the configuration", self._load_configuration)
-                admission = self._make_admission()
                 self._executions = self._make_executions(self._lease)
+                admission = self._make_admission(self._executions)
                 if self._executions is not None:
                     await self._startup.run("comparing jobs", self._executions.start)
                 self._flow = self._make_flow(self._lease, publisher, admission)
@@ -216,6 +223,8 @@ class ShardProcess:
             await close_all(
                 self._outbound, self._control, self._throttle, self._heartbeat, self._store
             )
+            if (ports := self._execution_ports) is not None:
+                await close_all(ports.gates, ports.permits)
 
     def stop(self) -> None:
         """Make `run` return. Call it when no consumer dispatches to this shard any more."""
@@ -256,11 +265,12 @@ class ShardProcess:
             exit_retry=self._settings.exit_retry,
         )
 
-    def _make_admission(self) -> Admission:
+    def _make_admission(self, executions: ShardExecutions | None) -> Admission:
         breaker = CircuitBreaker(self._metrics.breaker_open)
         settings = self._settings
         turns = Turns(settings.group_bytes, settings.deferred_bytes, settings.share)
-        return Admission(self._context, breaker, turns)
+        watermark = None if executions is None else executions.watermark
+        return Admission(self._context, breaker, turns, watermark)
 
     def _make_throttle_reporter(self, turns: Turns) -> ThrottleReporter:
         limit = self._settings.max_deferred_bytes

@@ -26,6 +26,8 @@ from goald.adapters.redis import (
     RedisEventStream,
     RedisOutbound,
 )
+from goald.adapters.redis.actions.gates import RedisGates
+from goald.adapters.redis.actions.permits import RedisPermits
 from goald.adapters.redis.connect import connect, service_errors
 from goald.adapters.redis.erasable_streams import RedisErasableStreams
 from goald.adapters.redis.events.levels import RedisStreamLevels
@@ -62,7 +64,12 @@ from goald.runtime.jobs.transfers import TransferReporter
 from goald.runtime.jobs.trimming import Trimming
 from goald.runtime.leadership.election import LeaderElection
 from goald.runtime.processes.consumer import ConsumerPorts, ConsumerProcess, ConsumerSettings
-from goald.runtime.processes.shard import ShardPorts, ShardProcess, ShardSettings
+from goald.runtime.processes.shard import (
+    ExecutionPorts,
+    ShardPorts,
+    ShardProcess,
+    ShardSettings,
+)
 from goald.settings import Settings
 
 COMMAND_SECONDS = 30.0
@@ -127,6 +134,9 @@ def shard_process(
             throttle=RedisTenantThrottle(endpoints.redis_url),
             processes=process_registry(endpoints),
             clock=system_clock(),
+            executions=ExecutionPorts(
+                gates=RedisGates(endpoints.redis_url), permits=RedisPermits(endpoints.redis_url)
+            ),
         ),
         evaluator=make_evaluator(store) if make_evaluator else None,
         fail_point=fail_point,

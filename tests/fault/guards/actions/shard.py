@@ -11,6 +11,7 @@ _TESTS = "tests/unit/pipeline/executions"
 RECOVERY = f"{_TESTS}/test_recovery.py"
 WATERMARK = f"{_TESTS}/test_watermark.py"
 RELEASE = f"{_TESTS}/test_release.py"
+MARKS = "tests/unit/pipeline/ingest/test_marks.py"
 _IN_FLIGHT = f"{_FOLDER}/in_flight.py"
 IN_FLIGHT = f"{_TESTS}/test_jobs_in_flight.py"
 
@@ -63,6 +64,56 @@ SHARD_ACTION_GUARDS = (
         "X6, D3",
         (Edit(_WATERMARK, "        return epoch == self.epoch\n", "        return True\n"),),
         (WATERMARK,),
+    ),
+    Guard(
+        "timers: a batch counts when its deferred events are committed too",
+        "X6",
+        (
+            Edit(
+                "src/goald/pipeline/shard/admission.py",
+                "self._watermark.admit(batch, future)",
+                "self._watermark.admit(batch, grouped)",
+            ),
+        ),
+        (f"{_TESTS}/test_late_timers.py",),
+    ),
+    Guard(
+        "timers: a mark precedes no entry that was not dispatched",
+        "X6",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "            routed = self._route(entries)\n            await self._dispatch",
+                "            self._mark()\n            routed = self._route(entries)\n"
+                "            await self._dispatch",
+            ),
+        ),
+        (f"{_TESTS}/test_late_timers.py",),
+    ),
+    Guard(
+        "timers: a mark is until before the last entry of a read that may not be exhausted",
+        "X6",
+        (
+            Edit(
+                "src/goald/pipeline/ingest/read.py",
+                "        if len(entries) == count:\n",
+                "        if False:\n",
+            ),
+        ),
+        (MARKS,),
+    ),
+    Guard(
+        "timers: the time of a read is that of its beginning",
+        "X6",
+        (
+            Edit(
+                "src/goald/adapters/redis/events/stream.py",
+                'time, reply = await self._reader.ask(self._epoch(), ("TIME",), command)\n',
+                "(reply,) = await self._reader.ask(self._epoch(), command)\n"
+                '        (time,) = await self._wire.ask(("TIME",))\n',
+            ),
+        ),
+        ("tests/contract/test_event_stream.py",),
     ),
     Guard(
         "release: each queue has its turn",

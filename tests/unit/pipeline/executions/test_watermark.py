@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from goald.adapters.memory.clock import ManualClock
-from goald.pipeline.executions.watermark import MARK_SECONDS, MAX_MARKS, StreamMark, Watermark
-from goald.pipeline.shard_batch import ShardBatch
+from goald.pipeline.executions.watermark import MARK_SECONDS, MAX_MARKS, Watermark
+from goald.pipeline.shard_batch import ShardBatch, StreamMark
 
 A, B = "goald:events:0", "goald:events:1"
 
@@ -56,6 +56,18 @@ async def test_a_mark_does_not_wait_for_later_batches() -> None:
     shard.watermark.mark(mark(200, 2, first=0))
     first.set_result(None)
     assert shard.watermark.value_ms() == 100
+
+
+async def test_a_mark_counts_although_the_sender_awaits_the_reply_of_committed_batches() -> None:
+    shard = Shard()
+    shard.admit(0).set_result(None)
+    shard.watermark.mark(mark(100, 1, first=0))
+    assert shard.watermark.value_ms() == 100
+    second = shard.admit(1)
+    shard.watermark.mark(mark(200, 2, first=0))
+    assert shard.watermark.value_ms() == 100
+    second.set_result(None)
+    assert shard.watermark.value_ms() == 200
 
 
 async def test_a_mark_that_overtakes_its_batches_waits_for_them() -> None:

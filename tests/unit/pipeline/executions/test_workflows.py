@@ -8,6 +8,7 @@ from tests.support.pipeline.workflows import WorkflowPipeline
 from goald.domain.actions.job import Job
 from goald.domain.definitions.steps import (
     ActionStep,
+    DurationWait,
     EventPattern,
     WorkflowDefinition,
 )
@@ -133,6 +134,30 @@ async def test_an_account_runs_no_more_executions_than_its_limit() -> None:
         await pipeline.until(
             lambda: sum(each.status == "ACTIVE" for each in pipeline.executions) == 2
         )
+
+
+async def test_a_wait_ends_although_no_events_arrive() -> None:
+    pipeline = WorkflowPipeline()
+    pipeline.configure()
+    pipeline.publish(WorkflowDefinition((DurationWait("pause", 300_000), SECOND), trigger=SIGNUP))
+    async with pipeline.running():
+        await pipeline.send("form.submitted", form_id="signup")
+        await pipeline.until(lambda: [each.state for each in pipeline.executions] == ["sleeping"])
+        _, job = await next_job(pipeline)
+        assert job.step_id == "second"
+
+
+async def test_a_wait_continues_after_a_restart() -> None:
+    pipeline = WorkflowPipeline()
+    pipeline.configure()
+    pipeline.publish(WorkflowDefinition((DurationWait("pause", 2_000_000), SECOND), trigger=SIGNUP))
+    async with pipeline.running():
+        await pipeline.send("form.submitted", form_id="signup")
+        await pipeline.until(lambda: bool(pipeline.executions))
+    assert [each.state for each in pipeline.executions] == ["sleeping"]
+    async with pipeline.running():
+        _, job = await next_job(pipeline)
+        assert job.step_id == "second"
 
 
 async def test_after_redis_was_replaced_a_job_is_unknown_and_others_run() -> None:

@@ -3,11 +3,11 @@
 import pytest
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 
-from goald.pipeline.ingest import session
+from goald.pipeline.ingest import marks
 
 
 async def test_stop_does_not_wait_for_new_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "WAIT_SECONDS", 3_600.0)
+    monkeypatch.setattr(marks, "PROBE_SECONDS", 3_600.0)
     pipeline = InMemoryPipeline()
     pipeline.configure()
     async with pipeline.running():

@@ -53,10 +53,15 @@ class RedisEventStream:
         """The acknowledged position."""
         self._requested_position = b"0-0"
         """The acknowledged position after the last requested acknowledgement."""
+        self._read_at_ms = 0
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def read_at_ms(self) -> int:
+        return self._read_at_ms
 
     async def epoch(self) -> int:
         (current,) = await self._wire.ask(("GET", self._epoch_key))
@@ -94,8 +99,10 @@ class RedisEventStream:
 
     async def read(self, after: bytes, count: int) -> list[RawEntry]:
         command = ("XREAD", "COUNT", count, "STREAMS", self._name, after)
-        (reply,) = await self._reader.ask(self._epoch(), command)
+        time, reply = await self._reader.ask(self._epoch(), ("TIME",), command)
         streams = checked(reply)
+        seconds, microseconds = checked(time)
+        self._read_at_ms = int(seconds) * 1_000 + int(microseconds) // 1_000
         if not streams:
             return []
         entries: list[RawEntry] = streams[0][1]

@@ -114,8 +114,8 @@ async def publish_definition(
     workflow_id: PathId, caller: Edits, deps: Deps, if_match: IfMatch
 ) -> Response:
     """Makes the draft a version, which never changes. 400 lists every fault with the path of its
-    step. Without a draft nothing changes. goald does not execute definitions yet: a published
-    version starts nothing."""
+    step. Without a draft nothing changes. If the workflow is active, events that match the trigger
+    start executions of the version."""
     async with deps.readers.definition_places.taken_by(caller.tenant_id):
         result, view = await deps.configuration.definitions.publish(
             caller.tenant_id, caller.subject, workflow_id, if_match
