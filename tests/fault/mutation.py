@@ -4,7 +4,8 @@
 
 Works on a copy of the source and does not change the working tree. First the tests must pass
 with all guards. Exits with 1 if tests pass without a guard, or if the source does not contain the
-text of a guard.
+text of a guard. Without a guard in the Rust core, the extension is built again: the first time in
+about a minute.
 """
 
 import argparse
@@ -28,6 +29,7 @@ TABLE = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- mutation: begin -->", "<!-- mutation: end -->"
 SECONDS = 600
 """Time limit of one run of one test file."""
+EXTENSION = Path("src/goald/_native.abi3.so")
 REAL = ("-k", "not memory")
 """Contract tests run with the real adapters only, because the guards are in the real adapters."""
 
@@ -69,9 +71,13 @@ def _run(guards: Sequence[Guard], directory: Path, seed: int, *, write: bool) ->
     uncaught = 0
     for guard in guards:
         originals = remove_guard(guard, directory)
+        if guard.is_native:
+            build_extension(directory)
         outcomes = [(_test(directory, file, seed), file) for file in guard.tests]
         for path, text in originals.items():
             path.write_text(text, encoding="utf-8")
+        if guard.is_native:
+            copy_extension(directory)
         uncaught += sum(outcome.test is None for outcome, _ in outcomes)
         cell = "<br>".join(
             f"`{outcome.test}`" if outcome.test else f"nothing in `{file}`: NOT CAUGHT"
@@ -89,7 +95,7 @@ def copy_source(directory: Path) -> None:
     """Copy the files that the tests need, with the built extension, to a directory."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard",
-         "src", "tests", "docs", "pyproject.toml"],
+         "src", "tests", "docs", "native", "Cargo.toml", "Cargo.lock", "pyproject.toml"],
         cwd=ROOT, capture_output=True, check=True,
     )  # fmt: skip
     for name in filter(None, listed.stdout.decode().split("\0")):
@@ -97,8 +103,27 @@ def copy_source(directory: Path) -> None:
         if source.is_file():
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, directory / name)
-    for built in (ROOT / "src" / "goald").glob("_native*.so"):
-        shutil.copy2(built, directory / "src" / "goald" / built.name)
+    copy_extension(directory)
+
+
+def copy_extension(directory: Path) -> None:
+    """Copy the built extension, with all guards."""
+    shutil.copy2(ROOT / EXTENSION, directory / EXTENSION)
+
+
+def build_extension(directory: Path) -> None:
+    """Build the extension from the source in this directory, without slow optimizations. The
+    built dependencies are kept for the next run."""
+    target = ROOT / "target" / "mutation"
+    options = {"LTO": "false", "CODEGEN_UNITS": "16", "DEBUG": "false", "INCREMENTAL": "true"}
+    environment = os.environ | {f"CARGO_PROFILE_RELEASE_{name}": options[name] for name in options}
+    subprocess.run(
+        ["cargo", "build", "--quiet", "--locked", "--release", "--package", "goald-native",
+         "--features", "pyo3/extension-module", "--target-dir", target],
+        cwd=directory, check=True, env=environment | {"PYO3_PYTHON": sys.executable},
+    )  # fmt: skip
+    (directory / EXTENSION).unlink()
+    shutil.copy2(target / "release" / "lib_native.so", directory / EXTENSION)
 
 
 def remove_guard(guard: Guard, directory: Path) -> dict[Path, str]:

@@ -6,6 +6,7 @@ every edit must occur exactly once in its file; `tests/unit/test_guards.py` chec
 
 from tests.fault.guards.actions.gate import GATE_GUARDS
 from tests.fault.guards.actions.job import JOB_GUARDS
+from tests.fault.guards.actions.machine import MACHINE_GUARDS
 from tests.fault.guards.actions.request import REQUEST_GUARDS
 from tests.fault.guards.actions.shard import SHARD_ACTION_GUARDS
 from tests.fault.guards.actions.worker import WORKER_GUARDS
@@ -251,6 +252,7 @@ GUARDS = (
     *SOURCE_GUARDS,
     *WEBHOOK_GUARDS,
     *SHARD_ACTION_GUARDS,
+    *MACHINE_GUARDS,
     *GATE_GUARDS,
     *JOB_GUARDS,
     *REQUEST_GUARDS,

@@ -21,3 +21,8 @@ class Guard:
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
     """Each of these files must fail without the guard."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is in the Rust core, which must be built again."""
+        return any(edit.path.startswith("native/") for edit in self.edits)
