@@ -80,7 +80,7 @@ def _number(value: float) -> str:
 
 def metrics_table() -> str:
     """Every metric that a process keeps: name as Prometheus sees it, type, labels, help."""
-    from goald.metrics import api, jobs, pipeline
+    from goald.metrics import api, jobs, pipeline, workers
 
     rows: list[tuple[str, ...]] = []
     for owner, make in (
@@ -90,6 +90,7 @@ def metrics_table() -> str:
         ("daemon", jobs.StreamBoundMetrics),
         ("daemon", jobs.ErasureMetrics),
         ("daemon", jobs.TransferMetrics),
+        ("worker", workers.WorkerMetrics),
         ("API", api.ApiMetrics),
         ("API", api.AdmissionMetrics),
     ):

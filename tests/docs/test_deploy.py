@@ -14,7 +14,8 @@ from goald.settings import PREFIX, Settings, load_settings
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 UNIT = DEPLOY / "systemd" / "goald.service"
-FILES = (COMPOSE, UNIT, DEPLOY / "systemd" / "goald-api.service")
+UNITS = tuple(DEPLOY / "systemd" / f"goald-{name}.service" for name in ("api", "worker"))
+FILES = (COMPOSE, UNIT, *UNITS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.name))
@@ -53,7 +54,7 @@ def test_the_environment_of_the_compose_file_is_valid(monkeypatch: pytest.Monkey
         "GOALD_JWT_SECRET": "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwx2fV",
         "GOALD_SECRETS_KEYS": "u1Yq0ZQb3N3l5yq0cB7a1uHn1yq9Jk4Xw6Qm0hP2s8A=",
     }
-    for name in ("migrate", "goald", "api"):
+    for name in ("migrate", "goald", "api", "worker"):
         for variable, text in services[name]["environment"].items():
             value = re.sub(
                 r"\$\{(\w+):([-?])(.*?)\}",

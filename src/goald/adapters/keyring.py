@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
 _ID_HEX_DIGITS: Final = 16
 _MAX_FILE_BYTES: Final = 1_024
+_DERIVED: Final = b"goald derived key\x00"
 
 
 class Keyring:
@@ -28,6 +30,7 @@ class Keyring:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         """`keys`: 32 bytes each. Without keys, every call raises EncryptionKeyMissing."""
+        self._keys = tuple(keys)
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self._newest = key_id(keys[0]) if keys else None
 
@@ -44,6 +47,15 @@ class Keyring:
     def has(self, key_id: str) -> bool:
         """Whether the key with this id is among the keys."""
         return key_id in self._ciphers
+
+    def derived(self, *context: str) -> list[bytes]:
+        """A key of 32 bytes for this purpose from each key, the newest first: the same at each
+        call, and neither the key nor the derived key of another context can be computed from
+        it."""
+        return [
+            hmac.digest(key, _DERIVED + _bound(key_id(key), context), "sha256")
+            for key in self._keys
+        ]
 
     def encrypt(self, value: bytes, *context: str) -> EncryptedValue:
         newest = self.newest_key_id

@@ -16,7 +16,7 @@ class Heartbeat:
     """The state of one process at one moment. Times are aware, in UTC."""
 
     role: str
-    """`supervisor`, `consumer`, `shard` or `api`."""
+    """`supervisor`, `consumer`, `shard`, `api` or `worker`."""
     index: int
     pid: int
     host: str
@@ -37,6 +37,8 @@ class Heartbeat:
     address, because /readyz shows it without a token."""
     api_processes: int | None = None
     """How many API processes the supervisor has started. Only the supervisor sets this."""
+    workers: int | None = None
+    """How many workers the supervisor has started. Only the supervisor sets this."""
 
     @property
     def field(self) -> str:

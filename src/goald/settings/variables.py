@@ -74,6 +74,21 @@ class Settings(BaseSettings):
     consumers: int = Field(
         1, ge=1, le=SLOTS, description="Number of consumers, at most one for each stream"
     )
+    workers: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Number of workers of `goald serve`, a process each, which perform the actions "
+        "of workflows. 0: only `goald worker` and the workers of applications perform them",
+    )
+    worker_concurrency: int = Field(
+        200, ge=1, le=10_000, description="Most actions that a worker performs at the same time"
+    )
+    webhook_allow_private: bool = Field(
+        False,
+        description="Whether the webhooks of workflows may call private and loopback addresses. "
+        "goald's own servers are refused always",
+    )
     ray_address: RayAddress | None = Field(
         None, description="Address of a Ray cluster to join. Default: start a private Ray"
     )
@@ -225,9 +240,10 @@ class Settings(BaseSettings):
     )
     secrets_keys: SecretKeys = Field(
         None,
-        description="Keys that encrypt the secrets of webhooks in Postgres: each 32 random bytes "
-        "in base64, or the path of a file with them, separated by commas. The first encrypts, all "
-        "decrypt. --embedded generates one",
+        description="Keys that encrypt the secrets of webhooks in Postgres and the payloads of "
+        "actions in Redis, and from which the secrets of outgoing webhooks are derived: each 32 "
+        "random bytes in base64, or the path of a file with them, separated by commas. The first "
+        "encrypts, all decrypt and sign. --embedded generates one",
     )
     jwks_url: JwksUrl | None = Field(
         None, description="URL of the public keys (JWKS) for RS256 and ES256"

@@ -61,6 +61,12 @@ class Backlog(Generic[T]):
     def running(self) -> int:
         return self._all_running
 
+    @property
+    def receivers_waiting(self) -> int:
+        """The number of receivers with jobs that wait."""
+        ready = {receiver for each in self._ready.values() for receiver in each}
+        return len(ready.union(receiver for _, _, receiver, _ in self._later))
+
     def add(self, receiver: Receiver, job: T, not_before: float = -math.inf) -> None:
         """A job that may start at a time."""
         self._waiting += 1

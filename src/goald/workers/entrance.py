@@ -10,6 +10,7 @@ from goald.domain.errors import GoaldError, ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
 from goald.ports.clock import Clock
 from goald.workers.batcher import Batcher
+from goald.workers.observer import Unobserved, WorkerObserver
 from goald.workers.provider import CallTooLate
 
 CALL_WITHIN_S: Final = 0.25
@@ -38,9 +39,16 @@ class _Sent:
 class GateKeeper:
     """Passes gates for all jobs of a worker, many in one call."""
 
-    def __init__(self, queue: JobQueue, clock: Clock, new_token: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        clock: Clock,
+        new_token: Callable[[], bytes],
+        observer: WorkerObserver | None = None,
+    ) -> None:
         """`new_token` returns 16 random bytes."""
         self._queue = queue
+        self.observer = observer or Unobserved()
         self.clock = clock
         self.new_token = new_token
         self.send = Batcher(self._send)
@@ -52,6 +60,7 @@ class GateKeeper:
 
     async def return_gate(self, job: Job, token: bytes) -> None:
         """Return a gate, again and again while Redis is unavailable."""
+        self.observer.gate_returned()
         while True:
             try:
                 await self._queue.return_gates([(job.gate, token)])

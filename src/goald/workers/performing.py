@@ -98,6 +98,8 @@ class Performer:
         if performed is None:
             return False
         if isinstance(performed, Performed):
+            duration_s = self._clock.monotonic() - started
+            self._gates.observer.performed(work.job.action, performed.outcome.kind, duration_s)
             if blocked is None:
                 self._note(work, performed.outcome)
             await self._reporter.report(
@@ -108,7 +110,7 @@ class Performer:
                 is_keyed=work.provider.is_keyed,
                 is_called=blocked is None,
                 payload=self._payload_change(work, performed.outcome.kind, token),
-                duration_s=self._clock.monotonic() - started,
+                duration_s=duration_s,
             )
         return True
 
@@ -148,6 +150,7 @@ class Performer:
         except CallTooLate:
             raise
         except GateRefused as refused:
+            self._gates.observer.gate_refused(refused.answer)
             return _refused(refused.answer)
         except ActionFailed as failed:
             return Performed(failed.outcome)

@@ -7,7 +7,7 @@ its jobs over after their timeout (X4).
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -21,6 +21,7 @@ from goald.ports.clock import Clock
 from goald.ports.secrets.cipher import SecretCipher
 from goald.workers.backlog import Backlog, Receiver, ReceiverLimits
 from goald.workers.entrance import GateKeeper
+from goald.workers.observer import Unobserved, WorkerObserver
 from goald.workers.payloads import Payloads
 from goald.workers.performing import Performer, Render, Work
 from goald.workers.provider import Provider
@@ -67,19 +68,19 @@ class Worker:
         render: Render,
         clock: Clock,
         settings: WorkerSettings | None = None,
-        new_token: Callable[[], bytes] | None = None,
         cipher: SecretCipher | None = None,
+        observer: WorkerObserver | None = None,
     ) -> None:
-        """`render` renders the templates of a job; it may raise GoaldError. `new_token` returns 16
-        random bytes, by default of the system's source. `cipher` encrypts the payloads that a
-        further attempt sends again; without it, each attempt renders the templates of its job."""
+        """`render` renders the templates of a job; it may raise GoaldError. `cipher` encrypts the
+        payloads that a further attempt sends again; without it, each attempt renders the templates
+        of its job."""
         self._queue = queue
         self._providers = providers
         self._clock = clock
         self._settings = settings or WorkerSettings()
         random_bytes = random.SystemRandom().randbytes
-        token = new_token or (lambda: random_bytes(TOKEN_BYTES))
-        gates = GateKeeper(queue, clock, token)
+        self._observer = observer or Unobserved()
+        gates = GateKeeper(queue, clock, lambda: random_bytes(TOKEN_BYTES), self._observer)
         payloads = None if cipher is None else Payloads(queue, cipher)
         self._performer = Performer(gates, Reporter(queue, clock), render, payloads)
         self._backlog: Backlog[Work] = Backlog(self._settings.concurrency, self._settings.limits)
@@ -99,6 +100,11 @@ class Worker:
     def waiting(self) -> int:
         """The number of jobs that wait in this worker."""
         return len(self._backlog)
+
+    @property
+    def receivers_waiting(self) -> int:
+        """The number of receivers with jobs that wait in this worker."""
+        return self._backlog.receivers_waiting
 
     def stop(self) -> None:
         """Receive no more jobs. `run` returns when those in flight are done."""
@@ -152,15 +158,16 @@ class Worker:
                 await self._add(each, is_taken_over=False)
 
     async def _take_over(self) -> None:
-        """Take jobs over that their workers have not finished."""
+        """Take jobs over that their workers have not finished, at the start too: this process may
+        replace an ended one."""
         while True:
-            await self._clock.sleep(self._settings.idle_s / 4)
             for action in self._providers:
                 try:
                     await self._take_over_type(action)
                 except ServiceUnavailable as error:
                     _log.warning("Cannot take jobs over, retrying: %s", error)
                     break
+            await self._clock.sleep(self._settings.idle_s / 4)
 
     async def _take_over_type(self, action: ActionType) -> None:
         """Take over the idle jobs of a type, one after another: each one counts as delivered, and
@@ -168,6 +175,8 @@ class Worker:
         while found := await self._take_next(action):
             for each in found:
                 work = await self._add(each, is_taken_over=True)
+                if work is not None:
+                    self._observer.taken_over(action)
                 if work is not None and each.deliveries >= _SUSPECT_DELIVERIES:
                     await self._wait_attempt(work)
 

@@ -4,7 +4,7 @@ from tests.fault.guards.guard import Edit, Guard
 
 API_PROCESS = "tests/integration/daemon/test_api_process.py"
 _API_SUPERVISOR = "src/goald/runtime/daemon/api/supervisor.py"
-_API_LIVENESS = "src/goald/runtime/daemon/api/liveness.py"
+_API_LIVENESS = "src/goald/runtime/daemon/children/liveness.py"
 _API_SPARE = "src/goald/runtime/daemon/api/spare.py"
 SUPERVISOR = "tests/unit/runtime/test_api_supervisor.py"
 _API_INSTANCE = "src/goald/runtime/daemon/api/instance.py"

@@ -1,4 +1,5 @@
-"""The API process of `goald serve`: replaced when it dies or hangs, and no exit waits for it."""
+"""The API process and the worker of `goald serve` are replaced when they die or hang, and no exit
+waits for the API."""
 
 import contextlib
 import json
@@ -15,7 +16,19 @@ from tests.integration.daemon.test_serve_faults import WORKFLOWS, achieve_and_wa
 from tests.support.services.daemon import DEADLINE_S, Daemon, left_of
 from tests.support.services.directories import new_directory
 
-from goald.runtime.daemon.api import liveness
+from goald.client import event
+from goald.redis_keys import GROUP, action_stream
+from goald.runtime.daemon.children import liveness
+
+ACTION = """
+tenant: acting
+workflows:
+  - id: w
+    name: W
+    active: true
+    trigger: {on: form_submitted, criteria: {form_id: trial}}
+    steps: [{id: nothing, action: noop}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +76,11 @@ def status(daemon: Daemon) -> list[tuple[str, int, bool]]:
         for each in printed["processes"]
         if each["role"] == "api"
     ]
+
+
+def worker_process(daemon: Daemon) -> psutil.Process:
+    (found,) = [each for each in daemon.readings().heartbeats if each.role == "worker"]
+    return psutil.Process(found.pid)
 
 
 def get(daemon: Daemon, path: str) -> httpx.Response | None:
@@ -127,6 +145,27 @@ def test_an_api_that_hangs_is_replaced(goald: Daemon) -> None:
     goald.until("end of the hung process", lambda: not hung.is_running())
     goald.until("response", lambda: (answer := get(goald, "/livez")) and answer.is_success)
     assert f"hung for {liveness.HANG_SECONDS:.0f} s" in goald.printed()
+
+
+def test_the_job_of_a_killed_worker_is_taken_over_by_its_successor(goald: Daemon) -> None:
+    goald.apply(ACTION)
+    killed, stream = worker_process(goald), action_stream("noop")
+    with goald.redis() as client:
+        (consumer,) = [each["name"] for each in client.xinfo_consumers(stream, GROUP)]
+        killed.suspend()
+        goald.publish(event("form.submitted", "acting", "c-1", {"form_id": "trial"}))
+        goald.until("job", lambda: client.xlen(stream))
+        client.xreadgroup(GROUP, consumer, {stream: ">"})
+        (job,) = client.xpending_range(stream, GROUP, "-", "+", 1)
+        # As if a minute had gone by.
+        entry = [job["message_id"]]
+        client.xclaim(stream, GROUP, consumer, 0, entry, idle=61_000, justid=True)
+        killed.kill()
+        goald.until("result", lambda: not client.xlen(stream))
+    assert "Restarting worker 0: its process was ended by SIGKILL" in goald.printed()
+    assert worker_process(goald).pid != killed.pid
+    sample = 'goald_actions_taken_over_total{action="noop"'
+    goald.until("metric", lambda: (answer := get(goald, "/metrics")) and sample in answer.text)
 
 
 def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None:

@@ -21,6 +21,7 @@ from goald.ports.actions.gates import JobEntry
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
 from goald.ports.secrets.cipher import SecretCipher
 from goald.redis_keys import action_stream, event_stream
+from goald.workers.observer import WorkerObserver
 from goald.workers.provider import CallTooLate, Enter, Performed, Provider
 from goald.workers.rendering import render
 from goald.workers.worker import Worker, WorkerSettings
@@ -125,13 +126,14 @@ class WorkerBench:
         *,
         delays: Sequence[float] = (),
         cipher: SecretCipher | None = None,
+        observer: WorkerObserver | None = None,
         **settings: Any,
     ) -> AsyncIterator[Worker]:
         """A running worker. It is stopped at the end, and must drain."""
         queue = self.queue(*delays)
         worker = Worker(
             queue, providers, render, self.clock, WorkerSettings(wait_s=0.05, **settings),
-            cipher=cipher,
+            cipher=cipher, observer=observer,
         )  # fmt: skip
         running = asyncio.create_task(worker.run())
         try:

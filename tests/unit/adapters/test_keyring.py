@@ -56,6 +56,20 @@ def test_every_changed_bit_is_detected() -> None:
             cipher.decrypt(EncryptedValue(encrypted.key_id, encrypted.data[:length]), "acme")
 
 
+def test_derived_keys_are_the_same_for_a_context_and_differ_between_contexts_and_keys() -> None:
+    both = Keyring([NEW, OLD])
+
+    assert both.derived("webhooks", "acme") == [
+        *Keyring([NEW]).derived("webhooks", "acme"),
+        *Keyring([OLD]).derived("webhooks", "acme"),
+    ]
+    contexts = [("webhooks", "acme"), ("webhooks", "other"), ("webhooksacme",), ("webhooks",), ()]
+    derived = {key for context in contexts for key in both.derived(*context)}
+    assert len(derived) == 2 * len(contexts)
+    assert {len(key) for key in derived} == {32}
+    assert Keyring([]).derived("webhooks", "acme") == []
+
+
 def test_first_key_encrypts_and_all_keys_decrypt() -> None:
     old, both = Keyring([OLD]), Keyring([NEW, OLD])
 

@@ -8,10 +8,11 @@ from typing import cast
 
 from goald.runtime.daemon.api.child import ApiChild
 from goald.runtime.daemon.api.link import DriverState
-from goald.runtime.daemon.api.liveness import HANG_SECONDS, Liveness
-from goald.runtime.daemon.api.signs import ALIVE, PREPARED, READY, STARTING
 from goald.runtime.daemon.api.spare import FRESH_SECONDS, PREPARE_SECONDS, SpareApi
-from goald.runtime.daemon.api.supervisor import STABLE_SECONDS, ApiSupervisor
+from goald.runtime.daemon.api.supervisor import ApiSupervisor
+from goald.runtime.daemon.children.backoff import STABLE_SECONDS
+from goald.runtime.daemon.children.liveness import HANG_SECONDS, Liveness
+from goald.runtime.daemon.children.signs import ALIVE, PREPARED, READY, STARTING
 from goald.runtime.heartbeat.rates import Snapshot
 from goald.runtime.instance import Instance
 from goald.settings import Settings

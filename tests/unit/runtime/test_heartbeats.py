@@ -48,6 +48,15 @@ def test_a_process_whose_heartbeat_is_old_is_named() -> None:
     ]
 
 
+def test_a_worker_of_the_instance_must_be_ready_and_others_need_not() -> None:
+    supervisor = replace(ALL[0], workers=1)
+    assert not_ready_reasons([decode(encode(supervisor)), *ALL[1:]], NOW) == [
+        "worker 0: no heartbeat yet"
+    ]
+    workers = [heartbeat("worker"), heartbeat("worker", 100, age=90)]
+    assert not_ready_reasons([supervisor, *ALL[1:], *workers], NOW) == []
+
+
 def test_a_process_that_is_loading_is_named() -> None:
     assert not_ready_reasons([*ALL[:-1], heartbeat("shard", 1, ready=False)], NOW) == [
         "shard 1: starting"

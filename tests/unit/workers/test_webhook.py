@@ -15,7 +15,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.support.actions.worker_bench import DEADLINE_S, OpenGate, a_job
 
 from goald.adapters.clock import SystemClock
-from goald.adapters.providers.http.webhook import WebhookProvider
+from goald.adapters.providers.http.webhook import SigningSecrets, WebhookProvider
 from goald.domain.actions.destinations import DestinationPolicy
 from goald.domain.actions.gates import ActionType
 from goald.domain.actions.outcomes import Outcome, OutcomeKind
@@ -29,8 +29,8 @@ WEBHOOK = ActionType("webhook")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def secret(tenant: TenantId, connection: str | None) -> str:
-    return SECRET
+def secrets(tenant: TenantId) -> list[str]:
+    return [SECRET]
 
 
 class Receiver:
@@ -83,10 +83,12 @@ class Gate(OpenGate):
 
 @asynccontextmanager
 async def a_provider(
-    policy: DestinationPolicy | None = None, timeout_s: float = 10.0
+    policy: DestinationPolicy | None = None,
+    timeout_s: float = 10.0,
+    secrets_of: SigningSecrets = secrets,
 ) -> AsyncIterator[WebhookProvider]:
     allowed = policy or DestinationPolicy(allows_private=True)
-    provider = WebhookProvider(allowed, secret, SystemClock(), timeout_s=timeout_s)
+    provider = WebhookProvider(allowed, secrets_of, SystemClock(), timeout_s=timeout_s)
     try:
         yield provider
     finally:
@@ -119,6 +121,25 @@ async def test_a_webhook_sends_its_body_with_a_signature_and_the_idempotency_key
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-team"] == "growth"
     assert Webhook(SECRET).verify(sent, dict(request.headers)) == body
+
+
+async def test_a_receiver_needs_any_one_of_the_secrets(receiver: Receiver) -> None:
+    """While the key from which they are derived is being replaced."""
+    older = "whsec_" + base64.b64encode(b"o" * 24).decode()
+    async with a_provider(secrets_of=lambda tenant: [SECRET, older]) as provider:
+        await provider.perform(a_job(action=WEBHOOK), {"url": receiver.url, "body": 1}, Gate())
+    ((request, sent),) = receiver.requests
+    for each in (SECRET, older):
+        assert Webhook(each).verify(sent, dict(request.headers)) == 1
+
+
+async def test_nothing_is_sent_without_a_secret(receiver: Receiver) -> None:
+    """The action waits, because a receiver would refuse a request without a signature."""
+    async with a_provider(secrets_of=lambda tenant: []) as provider:
+        with pytest.raises(ActionFailed) as failed:
+            await provider.perform(a_job(action=WEBHOOK), {"url": receiver.url}, Gate())
+    assert failed.value.outcome.kind is OutcomeKind.PAUSE
+    assert receiver.requests == []
 
 
 async def test_the_gate_is_passed_when_the_connection_exists_and_nothing_is_sent(

@@ -6,13 +6,13 @@ Field `{role}:{index}`, one JSON object each:
      "ready": true, "metrics": [the output of `goald.metrics.instance.snapshot`]}
 
 A process that is not ready adds `not_ready_reason`. The supervisor adds `consumers`,
-`shards` and `api_processes` (the number of each that it has started), `api_url` and
+`shards`, `api_processes` and `workers` (the number of each that it has started), `api_url` and
 `metrics_url`.
 """
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from goald.adapters.redis.admin import lag, stream_count
@@ -22,6 +22,23 @@ from goald.ports.process_registry import Heartbeat, Readings
 from goald.redis_keys import DEAD, DEAD_DROPPED, ERASURES, PROCESSES, STREAM_COUNT, TRANSFERS
 
 ERASURE_FIELDS = ("pending", "oldest_s", "in_tables", "in_tables_oldest_s")
+
+
+_FREE_AFTER = timedelta(minutes=1)
+_TAKE_INDEX = """
+local index = tonumber(ARGV[2])
+while true do
+  local field = ARGV[1] .. ':' .. index
+  local stored = redis.call('HGET', KEYS[1], field)
+  local at = stored and string.match(stored, '"at":"([^"]+)"')
+  if not at or at < ARGV[3] then
+    redis.call('HSET', KEYS[1], field, ARGV[4])
+    return index
+  end
+  index = index + 1
+end
+"""
+"""Times are compared as texts, which have one format."""
 
 
 class RedisProcessRegistry:
@@ -38,6 +55,19 @@ class RedisProcessRegistry:
     async def remove(self, role: str, index: int) -> None:
         async with service_errors():
             await self._client.hdel(PROCESSES, f"{role}:{index}")
+
+    async def take_index(self, role: str, first: int) -> int:
+        """Take the lowest index, from `first`, whose process sends no heartbeat: none was sent for
+        a minute. Two processes never take the same one at a time. The index is the caller's while
+        it sends heartbeats, from within a minute on."""
+        now = datetime.now(UTC)
+        placeholder = json.dumps({"at": _text(now)}, separators=(",", ":"))
+        async with service_errors():
+            return int(
+                await self._client.eval(
+                    _TAKE_INDEX, 1, PROCESSES, role, first, _text(now - _FREE_AFTER), placeholder
+                )
+            )
 
     async def ensure_stream_count(self, desired: int | None) -> int:
         """The stored number of event streams. If none is stored, stores `desired` (or the
@@ -96,7 +126,7 @@ def encode(heartbeat: Heartbeat) -> str:
     if heartbeat.consumers is not None and heartbeat.shards is not None:
         value |= {"consumers": heartbeat.consumers, "shards": heartbeat.shards}
         value |= {"api_processes": heartbeat.api_processes, "api_url": heartbeat.api_url}
-        value["metrics_url"] = heartbeat.metrics_url
+        value |= {"metrics_url": heartbeat.metrics_url, "workers": heartbeat.workers}
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -119,6 +149,7 @@ def decode(text: str | bytes) -> Heartbeat:
             api_processes=value.get("api_processes"),
             api_url=value.get("api_url"),
             metrics_url=value.get("metrics_url"),
+            workers=value.get("workers"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a heartbeat: {error!r}") from None

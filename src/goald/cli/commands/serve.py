@@ -1,6 +1,7 @@
-"""`goald serve`, `api`, `migrate` and `check-config`: run goald and prepare its database."""
+"""`goald serve`, `api`, `worker`, `migrate` and `check-config`: run goald, prepare its database."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def serve(
         str | None, typer.Option(metavar="ADDRESS", help="Join this Ray cluster.")
     ] = None,
 ) -> None:
-    """Run the daemon: consumers, shards, API and metrics. Ctrl-C or SIGTERM stops it."""
+    """Run the daemon: consumers, shards, workers, API and metrics. Ctrl-C or SIGTERM stops it."""
     from goald.cli.output.serve_console import TerminalConsole
     from goald.pipeline.native_build import check_native_build
     from goald.runtime import logs
@@ -67,6 +68,40 @@ def api() -> None:
 
 def _api_ready(url: str) -> None:
     say(f"The API is ready at {url}. Documentation: {url}/docs")
+    sys.stdout.flush()
+
+
+def worker(
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="TYPES", help="Perform these actions, separated by commas."),
+    ] = None,
+    excluded: Annotated[
+        str | None,
+        typer.Option("--except", metavar="TYPES", help="Perform all actions but these."),
+    ] = None,
+) -> None:
+    """Run only a worker, in addition to a `goald serve`. Ctrl-C or SIGTERM stops it.
+
+    It performs the actions of workflows: webhook, send_email, send_sms, notify_admin, add_tag,
+    remove_tag, update_contact and noop. Needs Redis; not Postgres or Ray. Any number can run.
+    """
+    from goald.runtime import logs
+    from goald.settings import load_settings
+
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    from goald.runtime.daemon.serve_worker import serve_worker
+
+    raise typer.Exit(serve_worker(settings, _names(only), _names(excluded), ready=_worker_ready))
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _worker_ready(index: int, actions: Sequence[str], redis_url: str) -> None:
+    say(f"Worker {index} performs {', '.join(actions)}. Redis: {masked(redis_url)}")
     sys.stdout.flush()
 
 
@@ -122,5 +157,6 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands of this file."""
     app.command()(serve)
     app.command()(api)
+    app.command()(worker)
     app.command()(migrate)
     app.command("check-config")(check_config)

@@ -21,6 +21,7 @@ from goald.runtime.daemon.environment import ServiceEnvironment
 from goald.runtime.daemon.leader_runner import LeaderRunner
 from goald.runtime.daemon.readings_watcher import LatestReadings, ReadingsWatcher
 from goald.runtime.daemon.signals import STOP_SIGNALS, end_immediately
+from goald.runtime.daemon.workers.supervisor import WorkerSupervisor
 from goald.runtime.demo import tenant as demo_tenant
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.instance import Instance
@@ -39,6 +40,7 @@ from goald.runtime.wiring.daemon import (
     transfer_reporter,
     trimming,
 )
+from goald.runtime.wiring.workers import own_urls
 from goald.settings import HOW_TO_CHECK_TOKENS
 
 STOP_SECONDS = 23.0
@@ -90,6 +92,13 @@ class Daemon:
         )
         self._processes = process_registry(self._endpoints)
         self._api: ApiSupervisor | None = None
+        self._workers = WorkerSupervisor(
+            self._settings,
+            own_urls(self._settings, urls.api, urls.metrics),
+            environment.log_dir,
+            lambda: self._leader.is_active,
+            console,
+        )
         self._stop = asyncio.Event()
         self._streams: int
         self._leader: LeaderRunner
@@ -151,16 +160,18 @@ class Daemon:
         return 0 if drained else 1
 
     async def _finish(self) -> bool:
-        """Answer the requests in progress while shards can serve them, then let the actors
-        finish (D7). Returns whether they finished in time, which is impossible if an embedded
-        server has ended."""
+        """Answer the requests in progress while shards can serve them, and let the workers finish
+        their calls while consumers read the results; then let the actors finish (D7). Returns
+        whether all finished in time, which is impossible if an embedded server has ended."""
         if self._environment.ended_servers():
             return False
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STOP_SECONDS
+        workers = asyncio.create_task(self._workers.stop())
         if self._api is not None:
             await self._api.stop()
-        return await self._leader.stop(within=deadline - loop.time())
+        finished = await workers
+        return await self._leader.stop(within=deadline - loop.time()) and finished
 
     async def _is_ready_before_the_stop(self) -> bool:
         waits = {asyncio.ensure_future(wait) for wait in (self._until_ready(), self._stop.wait())}
@@ -175,6 +186,7 @@ class Daemon:
         await self._leader.ready.wait()
         if self._api is not None:
             await self._api.ready.wait()
+        await self._workers.until_ready()
 
     def _show_addresses(self) -> None:
         """Show the addresses on the console, and write them down for other commands."""
@@ -198,7 +210,7 @@ class Daemon:
     def _jobs_from_the_start(self) -> list[Coroutine[Any, Any, None]]:
         """Jobs that run until cancelled. The first failure ends the daemon."""
         stream_count = StreamCountWatcher(self._processes, self._streams, system_clock())
-        jobs = [self._leader.run(), self._readings.run(), stream_count.run()]
+        jobs = [self._leader.run(), self._readings.run(), stream_count.run(), self._workers.run()]
         if self._api is not None:  # first: /readyz says that the actors are starting
             jobs.insert(0, self._api.run())
         return jobs
@@ -251,6 +263,7 @@ class Daemon:
             "consumers": min(self._settings.consumers, self._streams),
             "shards": self._settings.shards,
             "api_processes": 0 if self._api is None else 1,
+            "workers": self._settings.workers,
             "api_url": self._urls.api,
             "metrics_url": self._urls.metrics,
         }

@@ -31,6 +31,7 @@ def not_ready_reasons(heartbeats: Iterable[Heartbeat], now: datetime) -> list[st
         expected += [f"shard:{index}" for index in range(supervisor.shards or 0)]
         expected += [f"consumer:{index}" for index in range(supervisor.consumers or 0)]
         expected += [f"api:{index}" for index in range(supervisor.api_processes or 0)]
+        expected += [f"worker:{index}" for index in range(supervisor.workers or 0)]
     reasons = (_reason(field, by_field.get(field), now) for field in expected)
     return [reason for reason in reasons if reason is not None]
 

@@ -1,7 +1,9 @@
 """The encryption of stored secrets, with the keys of the settings."""
 
+import base64
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +21,19 @@ def keyring(settings: Settings) -> Keyring:
     """The keys of GOALD_SECRETS_KEYS, none if it is not set. Blocks while files are read. Raises
     SettingsError for an invalid key."""
     return Keyring(read_keys([key.get_secret_value() for key in settings.secrets_keys or ()]))
+
+
+def signing_secrets(keys: Keyring) -> Callable[[str], Sequence[str]]:
+    """The secrets (`whsec_…`) with which the webhooks of a tenant are signed, the newest first: one
+    from each key, so that receivers need no new secret before the old key is removed. None without
+    keys."""
+
+    @lru_cache(maxsize=10_000)
+    def of_tenant(tenant: str) -> Sequence[str]:
+        derived = keys.derived("signatures of webhooks", tenant)
+        return tuple(f"whsec_{base64.b64encode(key).decode()}" for key in derived)
+
+    return of_tenant
 
 
 def rotate(

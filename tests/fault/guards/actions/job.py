@@ -175,7 +175,7 @@ JOB_GUARDS = (
         "X2",
         (
             Edit(
-                "src/goald/adapters/providers/email_files.py",
+                "src/goald/adapters/providers/message_files.py",
                 "        check()\n",
                 "",
             ),

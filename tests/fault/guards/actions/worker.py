@@ -211,4 +211,79 @@ WORKER_GUARDS = (
         ),
         (RENDERING,),
     ),
+    Guard(
+        "webhooks: a receiver can verify each signature with any key until it is removed",
+        "X2",
+        (Edit(_WEBHOOK, "for each in secrets)", "for each in secrets[:1])"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "webhooks: none is sent without a signature",
+        "X5",
+        (Edit(_WEBHOOK, "        if not secrets:\n", "        if secrets is None:\n"),),
+        (WEBHOOK,),
+    ),
+    Guard(
+        "destinations: a server that listens at all addresses is refused at those of this machine",
+        "SSRF",
+        (
+            Edit(
+                "src/goald/adapters/own_servers.py",
+                "    if not found or any(each.is_unspecified for each in found):\n",
+                "    if False:\n",
+            ),
+        ),
+        ("tests/unit/adapters/test_own_servers.py",),
+    ),
+    Guard(
+        "messages: only this user can read them",
+        "X15",
+        (
+            Edit(
+                "src/goald/adapters/providers/message_files.py",
+                "each.mkdir(mode=0o700, parents=True, exist_ok=True)",
+                "each.mkdir(parents=True, exist_ok=True)",
+            ),
+        ),
+        ("tests/unit/adapters/test_message_files.py",),
+    ),
+    Guard(
+        "messages: a full disk is no unknown outcome",
+        "X5",
+        (
+            Edit(
+                "src/goald/adapters/providers/message_files.py",
+                "        except OSError as error:\n            reason = error.strerror or "
+                "type(error).__name__\n            text",
+                "        except ZeroDivisionError as error:\n            reason = "
+                "type(error).__name__\n            text",
+            ),
+        ),
+        ("tests/unit/adapters/test_message_files.py",),
+    ),
+    Guard(
+        "workers: a process that replaces an ended one takes its jobs over at its start",
+        "X4",
+        (
+            Edit(
+                "src/goald/workers/worker.py",
+                "        while True:\n            for action in self._providers:\n",
+                "        while True:\n            await self._clock.sleep(15)\n"
+                "            for action in self._providers:\n",
+            ),
+        ),
+        ("tests/unit/workers/test_metrics.py",),
+    ),
+    Guard(
+        "workers: a process that has ended is replaced",
+        "X4",
+        (
+            Edit(
+                "src/goald/runtime/daemon/workers/supervisor.py",
+                "            if reason is None:\n                continue\n",
+                "            if reason is None or reason:\n                return\n",
+            ),
+        ),
+        ("tests/integration/daemon/test_api_process.py",),
+    ),
 )

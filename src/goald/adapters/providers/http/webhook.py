@@ -1,6 +1,6 @@
 """Webhooks: HTTP requests with a Standard Webhooks signature."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -33,8 +33,9 @@ MAX_ANSWER_BYTES: Final = 64 << 10
 _KEEP_ALIVE_S: Final = 4.0
 """Shorter than most servers keep connections, so that requests rarely meet a closed one."""
 
-SigningSecret = Callable[[TenantId, str | None], Awaitable[str]]
-"""Returns the secret (`whsec_…`) of a tenant's connection, or of the tenant if the name is None."""
+SigningSecrets = Callable[[TenantId], Sequence[str]]
+"""Returns the secrets (`whsec_…`) of a tenant, of which the receiver needs to know one. Does not
+block."""
 
 
 class WebhookProvider:
@@ -44,7 +45,7 @@ class WebhookProvider:
     def __init__(
         self,
         policy: DestinationPolicy,
-        secret: SigningSecret,
+        secrets: SigningSecrets,
         clock: Clock,
         *,
         timeout_s: float = TIMEOUT_S,
@@ -53,7 +54,7 @@ class WebhookProvider:
         """`connections`: the most open connections; at least as many as the places of the
         worker."""
         self._policy = policy
-        self._secret = secret
+        self._secrets = secrets
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._connections = connections
@@ -67,7 +68,7 @@ class WebhookProvider:
     async def perform(self, job: Job, config: Mapping[str, Any], enter: Enter) -> Performed:
         url = self._url(config)
         body = orjson.dumps(config["body"]) if "body" in config else b""
-        headers = await self._headers(job, config, body)
+        headers = self._headers(job, config, body)
         passage = _Passage(enter)
         ENTER.set(passage)
         TENANT.set(job.tenant_id)
@@ -128,10 +129,13 @@ class WebhookProvider:
             raise ActionFailed(str(error)) from error
         return url
 
-    async def _headers(self, job: Job, config: Mapping[str, Any], body: bytes) -> dict[str, str]:
+    def _headers(self, job: Job, config: Mapping[str, Any], body: bytes) -> dict[str, str]:
         now = datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC)
-        secret = await self._secret(job.tenant_id, job.connection_name)
-        signature = Webhook(secret).sign(job.key, now, body.decode())
+        secrets = self._secrets(job.tenant_id)
+        if not secrets:
+            raise ActionFailed(Outcome(OutcomeKind.PAUSE, "goald has no key to sign webhooks with"))
+        text = body.decode()
+        signature = " ".join(Webhook(each).sign(job.key, now, text) for each in secrets)
         return {
             **{str(name): str(value) for name, value in config.get("headers", {}).items()},
             "content-type": "application/json",

@@ -1,4 +1,5 @@
-"""`goald secrets rotate`: encrypt the stored secrets under the newest key."""
+"""`goald secrets`: encrypt the stored secrets under the newest key, and show those that sign
+webhooks."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,34 @@ def rotate(
             )
     if result.unreadable:
         raise typer.Exit(Code.FAILED)
+
+
+@app.command("signing")
+def signing(
+    tenant: Annotated[str, typer.Option("--tenant", metavar="TENANT", help="The tenant.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the secrets that sign the webhooks of a tenant's workflows, in the form whsec_...
+
+    Each webhook is signed with all of them, so a receiver needs one, the first if it can choose.
+    There is one for each key of GOALD_SECRETS_KEYS. Needs no connection.
+    """
+    from goald.domain.errors import SettingsError
+    from goald.runtime.embedded.secret import with_key_of_data_dir
+    from goald.runtime.wiring.secrets import keyring, signing_secrets
+    from goald.settings import load_settings
+
+    secrets = signing_secrets(keyring(with_key_of_data_dir(load_settings())))(tenant)
+    if not secrets:
+        raise SettingsError(
+            "GOALD_SECRETS_KEYS is not set here. Export the value that `goald serve` has, or set "
+            "GOALD_DATA_DIR to the data directory of an embedded goald."
+        )
+    if as_json:
+        print_json({"tenant_id": tenant, "secrets": list(secrets)})
+    else:
+        for secret in secrets:
+            say(secret)
 
 
 def _print(result: "SecretsRotation") -> None:

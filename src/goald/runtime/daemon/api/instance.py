@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,8 +20,9 @@ from goald.api.app import create_app
 from goald.domain.errors import ServiceUnavailable
 from goald.ports.process_registry import Readings, ReadingsSource
 from goald.runtime import logs
-from goald.runtime.daemon.api import signs
-from goald.runtime.daemon.api.link import MAX_LINE_BYTES, ApiStart, DriverState
+from goald.runtime.daemon.api.link import ApiStart, DriverState
+from goald.runtime.daemon.children import signs
+from goald.runtime.daemon.children.messages import show_life, standard_input
 from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.heartbeat.exporter import ReadingsCollector
 from goald.runtime.heartbeat.readiness import not_ready_reasons
@@ -41,7 +41,7 @@ async def serve(prepared: Callable[[], None]) -> int:
     """Serve until SIGTERM, then answer the requests in progress and return 0. Ends the process
     immediately if the driver ends. Calls `prepared` when only the first state of the driver is
     missing."""
-    lines = await _standard_input()
+    lines = await standard_input()
     start = ApiStart.decode(await lines.readline())
     stream = None
     if start.log_dir is not None:
@@ -97,7 +97,7 @@ class InstanceApi:
             self._follow_driver(lines, heartbeat),
             self._read(),
             heartbeat.run(),
-            _show_life(),
+            show_life(),
         ]
         running = [asyncio.create_task(job) for job in jobs]
         try:
@@ -119,7 +119,7 @@ class InstanceApi:
 
     async def _wait_for_driver(self, lines: asyncio.StreamReader) -> None:
         """Return when this process is to serve; a spare process waits here."""
-        alive = asyncio.create_task(_show_life())
+        alive = asyncio.create_task(show_life())
         line = await lines.readline()
         alive.cancel()
         if not line:
@@ -140,19 +140,6 @@ class InstanceApi:
             with contextlib.suppress(ServiceUnavailable):  # /readyz reports it
                 self._readings = await self._registry.readings()
             await asyncio.sleep(STARTING_SECONDS if self.not_ready_reasons() else READ_SECONDS)
-
-
-async def _standard_input() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    return reader
-
-
-async def _show_life() -> None:
-    while True:
-        signs.send(signs.ALIVE)
-        await asyncio.sleep(signs.SIGN_SECONDS)
 
 
 def _endpoints(settings: Settings) -> Endpoints:

@@ -1,15 +1,10 @@
-"""The messages from the driver to its API process over a pipe: lines of JSON. A closed pipe means
-that the driver has ended."""
+"""The messages from the driver to its API process."""
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final
 
-from pydantic import SecretStr
-
+from goald.runtime.daemon.children.messages import line_of, settings_map
 from goald.settings import Settings
-
-MAX_LINE_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +17,9 @@ class ApiStart:
     log_dir: str | None
 
     def encode(self) -> bytes:
-        values = {name: getattr(self.settings, name) for name in type(self.settings).model_fields}
-        fields = {"settings": values, "listen_fd": self.listen_fd, "log_dir": self.log_dir}
-        return _line(fields)
+        return line_of(
+            settings=settings_map(self.settings), listen_fd=self.listen_fd, log_dir=self.log_dir
+        )
 
     @classmethod
     def decode(cls, line: bytes) -> "ApiStart":
@@ -43,16 +38,8 @@ class DriverState:
     """Whether this instance is not the active one, which sends the heartbeats."""
 
     def encode(self) -> bytes:
-        return _line(asdict(self))
+        return line_of(**asdict(self))
 
     @classmethod
     def decode(cls, line: bytes) -> "DriverState":
         return cls(**json.loads(line))
-
-
-def _line(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, default=_plain).encode() + b"\n"
-
-
-def _plain(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

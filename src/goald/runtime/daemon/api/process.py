@@ -2,7 +2,7 @@
 
 import sys
 
-from goald.runtime.daemon.api.signs import StartingSigns
+from goald.runtime.daemon.children.signs import StartingSigns
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ alive, so that a recovery does not take longer than without it."""
 from typing import Final
 
 from goald.runtime.daemon.api.child import ApiChild
-from goald.runtime.daemon.api.liveness import HANG_SECONDS, Liveness
+from goald.runtime.daemon.children.liveness import HANG_SECONDS, Liveness
 
 PREPARE_SECONDS: Final = 30.0
 """How long the process may take to prepare, which needs two seconds of processor time."""

@@ -3,7 +3,6 @@ and restarted (docs/decisions/0033)."""
 
 import asyncio
 import math
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Final
 from goald.domain.errors import StartError
 from goald.runtime.daemon.api.child import ApiChild
 from goald.runtime.daemon.api.link import DriverState
-from goald.runtime.daemon.api.liveness import Liveness
 from goald.runtime.daemon.api.spare import SpareApi
+from goald.runtime.daemon.children.backoff import STABLE_SECONDS, Backoff
+from goald.runtime.daemon.children.child import how_it_ended
+from goald.runtime.daemon.children.liveness import Liveness
 from goald.runtime.daemon.console import ServeConsole
 from goald.settings import Settings
 
@@ -24,9 +25,6 @@ START_SECONDS: Final = 120.0
 TAKEOVER_SECONDS: Final = 3.0
 """How long the spare process may show no sign of life from its takeover on, until it has shown that
 it is prepared."""
-BACKOFF_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
-STABLE_SECONDS: Final = 30.0
-"""After running for this long, the next restart is immediate again."""
 SPARE_SECONDS: Final = 10.0
 """How long the API has been ready before the spare process starts, which competes with the start of
 the actors."""
@@ -65,16 +63,15 @@ class ApiSupervisor:
         because the kernel ends the process when the thread that started it ends. Raises
         StartError if the process ends before it was ready for the first time."""
         loop = asyncio.get_running_loop()
-        attempts = 0
+        backoff = Backoff()
         while True:
             started_at = loop.time()
             process, patience = self._start(started_at)
             reason = await self._watch(process, patience)
             if not self.ready.is_set():
                 raise StartError(f"The API process {reason} while starting. {self._where()}")
-            attempts = 1 if loop.time() - started_at >= STABLE_SECONDS else attempts + 1
             self._console.problem(f"Restarting the API: its process {reason}. {self._where()}")
-            await asyncio.sleep(BACKOFF_SECONDS[min(attempts, len(BACKOFF_SECONDS)) - 1])
+            await asyncio.sleep(backoff.pause(loop.time() - started_at))
 
     async def stop(self) -> None:
         """Accept no more connections, and return when the requests in progress are answered,
@@ -129,7 +126,7 @@ class ApiSupervisor:
             spare_at = self._check_spare(loop.time(), spare_at)
             await asyncio.sleep(CHECK_SECONDS)
         process.wait()
-        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        return how_it_ended(code)
 
     def _check_spare(self, now: float, due_at: float) -> float:
         """Start the spare process if it is due, and end it if it hangs. Returns when the next

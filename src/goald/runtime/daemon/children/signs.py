@@ -1,4 +1,4 @@
-"""The signs of life that the API process writes to the driver. Imports nothing of goald, so that a
+"""The signs of life that a child process writes to the driver. Imports nothing of goald, so that a
 process shows them from its first moment on."""
 
 import contextlib
@@ -11,10 +11,9 @@ STARTING: Final = b",\n"
 """Sent every second while the process loads the application, which needs two seconds of processor
 time."""
 PREPARED: Final = b"prepared\n"
-"""Sent once, when the process waits for the first state of the driver to serve, as a spare
-process does."""
+"""Sent once, when the process has loaded its program. A spare process waits then."""
 READY: Final = b"ready\n"
-"""Sent once, when requests are accepted."""
+"""Sent once, when the process does its work: the API accepts requests, a worker receives jobs."""
 ALIVE: Final = b".\n"
 """Sent every second by the event loop, once it is prepared."""
 SIGN_SECONDS: Final = 1.0

@@ -1,9 +1,9 @@
-"""Whether an API process is alive, from its signs of life."""
+"""Whether a child process is alive, from its signs of life."""
 
 from typing import Final
 
-from goald.runtime.daemon.api.child import ApiChild
-from goald.runtime.daemon.api.signs import READY, STARTING
+from goald.runtime.daemon.children.child import ChildProcess
+from goald.runtime.daemon.children.signs import READY, STARTING
 
 HANG_SECONDS: Final = 10.0
 """A process without a sign of life for this long hangs (D12)."""
@@ -13,7 +13,9 @@ _LATEST_BYTES: Final = 64
 class Liveness:
     """Observes a process. Each `now` is the time of the event loop in seconds."""
 
-    def __init__(self, child: ApiChild, now: float, *, silence: float, preparation: float) -> None:
+    def __init__(
+        self, child: ChildProcess, now: float, *, silence: float, preparation: float
+    ) -> None:
         """`silence`: for how many seconds it may show no sign of life while it prepares, and
         HANG_SECONDS afterwards. `preparation`: how many seconds it may take to prepare: signs of
         life from its thread do not show that it makes progress."""
@@ -24,7 +26,7 @@ class Liveness:
         self._is_prepared = False
         self._latest = b""
         self.is_ready = False
-        """Whether it has accepted requests."""
+        """Whether it has begun its work."""
 
     def silent_for(self, now: float) -> float:
         """Seconds since its latest sign of life."""
