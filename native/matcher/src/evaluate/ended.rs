@@ -6,6 +6,8 @@
 //! has counted in a workflow counts for no ended enrollment there. Of these, the latest one for
 //! which it can count gets it.
 
+use std::mem;
+
 use uuid::Uuid;
 
 use super::Evaluation;
@@ -47,6 +49,7 @@ impl Evaluation<'_> {
         let Some(tenant) = case.at.tenant.filter(|_| !self.missed.is_replay()) else {
             return true; // an enrollment that has ended missed nothing (E19)
         };
+        let mut cost = turn::ASKED;
         for &workflow in index.ended().workflows(tenant) {
             self.turn.spend(turn::JUDGED);
             let config = self.listening(workflow, case.fact);
@@ -58,7 +61,7 @@ impl Evaluation<'_> {
                 continue;
             }
             let workflow = index.workflow_id(workflow);
-            if self.match_workflow(workflow, config, &matched, case) {
+            if self.match_workflow(workflow, config, &matched, case, &mut cost) {
                 return false;
             }
         }
@@ -66,12 +69,14 @@ impl Evaluation<'_> {
     }
 
     /// The same, in one workflow. True if the event has used the turn, or must wait for an answer.
+    /// `cost`: that of a question; Postgres reads the enrollments of the contact once for an event.
     fn match_workflow(
         &mut self,
         workflow: &str,
         config: &Workflow,
         matched: &[Uuid],
         case: &mut Match<'_, '_, '_>,
+        cost: &mut u64,
     ) -> bool {
         let (key, event) = (case.recorder.event_key(), case.event);
         let of_contact = (&*event.tenant, &*event.contact, workflow);
@@ -94,7 +99,7 @@ impl Evaluation<'_> {
         }
         // An answered question has its costs too: otherwise, each evaluation of a batch would ask
         // as much as the first.
-        self.turn.spend(turn::ASKED);
+        self.turn.spend(mem::replace(cost, turn::ASKED_MORE));
         let check = answer.is_none().then_some(self.proposal.ended_checks.len());
         match answer {
             Some((true, _)) => return false,

@@ -18,7 +18,9 @@ use crate::buffer::BufferWriter;
 use crate::event::work::{EVENT, EVENT_BYTES, LINE_ITEMS};
 use crate::proposal::{Deferred, EntryRef};
 
-pub use crate::event::work::{ACHIEVED, ASKED, DELETED, JUDGED, REJECTED, RETURNED, ROW};
+pub use crate::event::work::{
+    ACHIEVED, ASKED, ASKED_MORE, DELETED, JUDGED, REJECTED, RETURNED, ROW,
+};
 
 /// Cheaper events are not charged to their tenants: they cost about as much as charging them.
 /// A call is bounded in bytes, and so in such events.

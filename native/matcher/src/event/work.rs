@@ -13,8 +13,10 @@ pub const LINE_ITEMS: u64 = 2;
 pub const JUDGED: u64 = 1;
 /// An enrollment that starts or ends: a row.
 pub const ROW: u64 = 250;
-/// A question to Postgres about the ended enrollments of a contact in a workflow.
+/// A question to Postgres about the ended enrollments of a contact.
 pub const ASKED: u64 = 1_000;
+/// A further workflow in which the same event may count for them.
+pub const ASKED_MORE: u64 = 100;
 /// An ended enrollment that Postgres returned.
 pub const RETURNED: u64 = 20;
 /// An enrollment that meets a goal: a row, an achievement and messages.

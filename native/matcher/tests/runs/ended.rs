@@ -150,6 +150,26 @@ fn an_answered_question_takes_as_much_of_the_share_as_an_open_one() {
 }
 
 #[test]
+fn further_workflows_in_which_an_event_may_count_take_a_part_of_the_share() {
+    let events: Vec<Value> = (0..20)
+        .map(|n| tagged("t", &format!("c-{n}"), 10))
+        .collect();
+    let evaluated = |workflows: usize| {
+        let configured: Vec<_> = (0..workflows)
+            .map(|n| one_goal(&format!("w-{n}")))
+            .collect();
+        let options = EvaluateOptions {
+            shares: Some((9_500, 9_500)),
+            ..EvaluateOptions::default()
+        };
+        let proposal = evaluate_with(&matcher_of(&configured), 30, &events, options);
+        assert_eq!(proposal.ended_checks.len(), proposal.events * workflows);
+        proposal.events
+    };
+    assert_eq!((evaluated(1), evaluated(11)), (10, 5));
+}
+
+#[test]
 fn events_that_would_ask_wait_if_no_more_is_asked() {
     let events: Vec<Value> = (0..3).map(|n| tagged("t", &format!("c-{n}"), 10)).collect();
     let answers = [answer("w-1", &[&events[1]], false, Vec::new())];

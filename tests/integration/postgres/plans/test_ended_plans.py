@@ -68,17 +68,17 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-@pytest.mark.parametrize("contacts", [1, 100])
+@pytest.mark.parametrize(("contacts", "workflows"), [(1, 1), (100, 1), (1, 100)])
 async def test_a_question_reads_the_latest_enrollments_of_the_contact(
-    shard: Any, contacts: int
+    shard: Any, contacts: int, workflows: int
 ) -> None:
-    """At any number of other questions."""
-    names = ",".join(f"c-{number + 1}" for number in range(contacts))
-    tenants, workflows = ",".join(["acme"] * contacts), ",".join(["w-1"] * contacts)
-    first = ",".join(["0"] * contacts)
-    arguments = f"'{{{tenants}}}', '{{{names}}}', '{{{workflows}}}', '{{{first}}}', {LIMIT}"
+    """At any number of other questions, and of workflows that watch."""
+    asked = [("acme", f"c-{contact + 1}", f"w-{workflow + 1}", "0")
+             for contact in range(contacts) for workflow in range(workflows)]  # fmt: skip
+    columns = ", ".join(f"'{{{','.join(column)}}}'" for column in zip(*asked, strict=True))
     types = "text[], text[], text[], int8[], int8"
-    assert await rows_read(shard, types, ended.RUNS, arguments) <= 10 * (LIMIT + contacts)
+    read = await rows_read(shard, types, ended.RUNS, f"{columns}, {LIMIT}")
+    assert read <= 10 * (LIMIT + contacts)
 
 
 async def test_a_question_reads_no_enrollments_that_ended_too_early(shard: Any) -> None:

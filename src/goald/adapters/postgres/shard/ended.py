@@ -17,8 +17,12 @@ RUNS = """
 SELECT e.tenant_id, e.contact_id, e.workflow_id, e.id, e.status, goald.us(e.enrolled_at),
        goald.us(e.ended_at), goald.us(coalesce(e.received_at, e.enrolled_at)),
        e.met_goals::text[], e.match_values::text, e.started_by::text, coalesce(e.merges, '{}')
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])
-    AS n (tenant_id, contact_id, workflow_id, first)
+FROM (
+    SELECT tenant_id, contact_id, array_agg(workflow_id) AS workflows, min(first) AS first
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[])
+        AS asked (tenant_id, contact_id, workflow_id, first)
+    GROUP BY tenant_id, contact_id
+) AS n
 CROSS JOIN LATERAL (
     SELECT o.* FROM goald.workflow_enrollments o
     WHERE o.tenant_id = n.tenant_id AND o.contact_id = n.contact_id
@@ -26,7 +30,7 @@ CROSS JOIN LATERAL (
     ORDER BY o.ended_at DESC
     LIMIT $5
 ) AS e
-WHERE e.workflow_id = n.workflow_id
+WHERE e.workflow_id = ANY (n.workflows)
   AND e.status <> 'completed_goal' AND e.met_after_end_at IS NULL
   AND (e.ended_at > e.enrolled_at OR e.received_at <= e.enrolled_at)
   AND NOT EXISTS (
@@ -35,8 +39,8 @@ WHERE e.workflow_id = n.workflow_id
       AND coalesce(e.received_at, e.enrolled_at) <= t.deleted_at)
 """
 """The enrollments of these contacts in these workflows for which events may count. Reads the latest
-$5 ended ones of each contact, back to a time, in the order of the index, however many there are.
-Those of a deleted contact do not count, also before they are erased. If only the end of an
+$5 ended ones of each contact, back to a time, in the order of the index, however many there are and
+in however many workflows events may count. Those of a deleted contact do not count, also before they are erased. If only the end of an
 enrollment is known, it ended when it began, and has no `received_at` from before that."""
 
 COUNTED = """
