@@ -70,6 +70,8 @@ struct Tenant {
     loaded: i64,
     /// The contacts with other hashes are left out.
     last_hash: u32,
+    /// How many contacts it will probably have when its ends are loaded.
+    expected: usize,
     /// Ends before this time were dropped.
     dropped: i64,
     swept_at: i64,
@@ -150,17 +152,24 @@ impl Tenant {
         excess
     }
 
-    /// Has all contacts again, if they are probably at most this many. Their ends must be loaded.
-    fn extend(&mut self, most: usize, generation: u64) -> bool {
+    /// How many contacts it would probably have if none were left out.
+    fn all(&self) -> usize {
         let part = (f64::from(self.last_hash) + 1.0) / (f64::from(u32::MAX) + 1.0);
-        let is_part = self.last_hash < u32::MAX;
-        let extends = is_part && self.contacts.len() as f64 <= most as f64 * part;
-        if extends {
-            self.last_hash = u32::MAX;
-            self.loaded = NEVER;
-            self.generation = generation;
-        }
-        extends
+        (self.contacts.len() as f64 / part) as usize
+    }
+
+    /// How many contacts it has, or will probably have after the load that it needs.
+    fn expected(&self, now_us: i64) -> usize {
+        let loads = self.missing(now_us).map_or(0, |_| self.expected);
+        self.contacts.len().max(loads)
+    }
+
+    /// Has all contacts again. Their ends must be loaded.
+    fn extend(&mut self, generation: u64) {
+        self.expected = self.all();
+        self.last_hash = u32::MAX;
+        self.loaded = NEVER;
+        self.generation = generation;
     }
 }
 
@@ -206,6 +215,7 @@ impl EndedContacts {
                 generation: self.generation,
                 loaded: NEVER,
                 last_hash: u32::MAX,
+                expected: 0,
                 dropped: i64::MIN,
                 swept_at: i64::MIN,
             });
@@ -327,7 +337,8 @@ impl EndedContacts {
 
     /// Removes contacts whose enrollments are not watched any more.
     pub fn sweep(&mut self, now_us: i64) {
-        for tenant in self.tenants.values_mut() {
+        let mut parts = Vec::new();
+        for (&number, tenant) in &mut self.tenants {
             tenant.shorten(now_us);
             let since = now_us.saturating_sub(tenant.swept_at);
             let is_due = since >= Tenant::margin(tenant.kept);
@@ -341,18 +352,40 @@ impl EndedContacts {
             }
             self.len -= tenant.drop_before(Tenant::start(tenant.kept, now_us));
             tenant.swept_at = now_us;
-            if tenant.extend(self.most / 4, self.generation + 1) {
-                self.generation += 1;
+            if tenant.last_hash < u32::MAX {
+                parts.push((tenant.all(), number));
             }
         }
         self.retain(|_, tenant| tenant.kept > 0);
+        parts.sort_unstable();
+        for (all, number) in parts {
+            self.extend(number, all, now_us);
+        }
+    }
+
+    /// Lets a tenant have all its contacts again, if they fit next to those of the others.
+    fn extend(&mut self, number: u32, all: usize, now_us: i64) {
+        let others = self.tenants.iter().filter(|&(&other, _)| other != number);
+        let expected: usize = others.map(|(_, tenant)| tenant.expected(now_us)).sum();
+        if expected + all > self.target() {
+            return;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&number) {
+            self.generation += 1;
+            tenant.extend(self.generation);
+        }
+    }
+
+    /// How many contacts stay when there were too many.
+    fn target(&self) -> usize {
+        self.most - self.most / 8
     }
 
     /// Leaves out contacts of the tenants that have most, down to a number that is the same for them,
     /// until seven eighths of the table are in use. Other tenants lose none. Not the oldest ones:
     /// then all contacts of the tenant could have an enrollment that ended since.
     fn shrink(&mut self) {
-        let target = self.most - self.most / 8;
+        let target = self.target();
         let mut sizes: Vec<usize> = self.tenants.values().map(|t| t.contacts.len()).collect();
         sizes.sort_unstable();
         let (mut rest, mut count) = (target, sizes.len());

@@ -76,6 +76,55 @@ fn contacts_that_were_left_out_are_loaded_when_the_others_are_few() {
 }
 
 #[test]
+fn tenants_that_fill_the_table_together_are_not_loaded_again_and_again() {
+    let mut ended = complete(800, 6);
+    for number in 0..140_u32 {
+        for tenant in 0..6 {
+            ended.insert(
+                tenant,
+                hash(number.wrapping_mul(0x9E37_79B9)),
+                Some(HOUR_US),
+            );
+        }
+    }
+    assert!(ended.dropped() > 0);
+    for third in 1..4 {
+        let now = HOUR_US + third * HOUR_US / 3;
+        ended.sweep(now);
+        assert_eq!(ended.to_load(now), None);
+    }
+}
+
+#[test]
+fn of_the_contacts_that_were_left_out_as_many_are_loaded_as_fit() {
+    let mut ended = complete(800, 3);
+    let numbers = (0..400_u32).map(|number| number.wrapping_mul(0x9E37_79B9));
+    for number in numbers.clone() {
+        for (tenant, at) in [(0, 0), (1, HOUR_US), (2, HOUR_US)] {
+            ended.insert(tenant, hash(number), Some(at));
+        }
+    }
+    let dropped = ended.dropped();
+    let mut loaded = Vec::new();
+    for third in 1..4 {
+        let now = HOUR_US + third * HOUR_US / 3; // the ends of the first tenant are too old
+        ended.sweep(now);
+        while let Some(missing) = ended.to_load(now) {
+            for number in numbers.clone().filter(|_| missing.tenant > 0) {
+                ended.load(missing.tenant, hash(number), HOUR_US, now);
+            }
+            ended.set_loaded(missing.tenant, missing.generation, missing.first, now);
+            loaded.push((third, missing.tenant));
+        }
+    }
+    assert_eq!(loaded, [(1, 1), (1, 0)]);
+    assert_eq!(
+        (ended.tenants[&1].contacts.len(), ended.dropped()),
+        (400, dropped)
+    );
+}
+
+#[test]
 fn a_contact_takes_few_bytes() {
     let most = 100_000;
     let mut ended = complete(most, 1);
