@@ -40,8 +40,9 @@ WHERE e.workflow_id = ANY (n.workflows)
 """
 """The enrollments of these contacts in these workflows for which events may count. Reads the latest
 $5 ended ones of each contact, back to a time, in the order of the index, however many there are and
-in however many workflows events may count. Those of a deleted contact do not count, also before they are erased. If only the end of an
-enrollment is known, it ended when it began, and has no `received_at` from before that."""
+in however many workflows events may count. Those of a deleted contact do not count, also before
+they are erased. If only the end of an enrollment is known, it ended when it began, and has no
+`received_at` from before that."""
 
 COUNTED = """
 SELECT n.place
