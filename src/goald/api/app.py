@@ -16,6 +16,7 @@ from goald.api.routes import (
     contacts,
     enrollment_events,
     events,
+    executions,
     health,
     hooks,
     records,
@@ -25,6 +26,7 @@ from goald.api.routes import (
     webhooks,
 )
 from goald.api.routes.workflows import definitions, goals, workflows
+from goald.api.routes.workflows import executions as workflow_executions
 from goald.metrics.api import ApiMetrics
 
 ROUTERS = [
@@ -34,6 +36,8 @@ ROUTERS = [
     workflows.router,
     definitions.router,
     goals.router,
+    workflow_executions.router,
+    executions.router,
     catalog.router,
     contacts.router,
     webhooks.router,

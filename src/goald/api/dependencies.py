@@ -10,11 +10,13 @@ from prometheus_client import CollectorRegistry
 from goald.api.admission.places import WorkPlaces
 from goald.api.admission.starts import StartAdmission
 from goald.api.body_memory import BodyMemory
+from goald.api.executions.answers import AnswerWaiter
 from goald.api.metrics_text import MetricsText
 from goald.api.ports import (
     AuditReader,
     ContactStore,
     EnrollmentLookup,
+    ExecutionRecords,
     Explainer,
     Health,
     IdempotencyStore,
@@ -76,6 +78,14 @@ class SourceServices:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionServices:
+    """The executions of workflows, and the answers to requests about them."""
+
+    records: ExecutionRecords
+    answers: AnswerWaiter
+
+
+@dataclass(frozen=True, slots=True)
 class Readers:
     """Read access to what was recorded."""
 
@@ -112,6 +122,7 @@ class Dependencies:
     configuration: ConfigurationService
     access: AccessServices
     events: EventServices
+    executions: ExecutionServices
     sources: SourceServices
     readers: Readers
     operations: Operations

@@ -33,6 +33,7 @@ TAGS = {
     "statistics": "How many enrollments met their goals, and how fast",
     "records": "Enrollments, achievements and listeners",
     "catalog": "Tags, forms, calendars, products and stages that goals may refer to",
+    "executions": "Runs of contacts through the steps of a workflow",
     "contacts": "Contacts, as their events describe them",
     "events": "Send events, evaluate an event without any effect, and start or end an enrollment",
     "webhooks": "Providers that send events with a signature in place of a token",

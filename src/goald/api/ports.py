@@ -17,7 +17,13 @@ from goald.domain.idempotency import IdempotencyState, StoredResponse
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.records.achievement import Achievement
 from goald.domain.records.enrollment import Enrollment
-from goald.domain.records.execution import Execution, ExecutionLog, RequestAnswer
+from goald.domain.records.execution import (
+    Execution,
+    ExecutionLog,
+    NumberedPage,
+    RequestAnswer,
+    RunnableWorkflow,
+)
 from goald.domain.records.listeners import ListenerStatus
 from goald.domain.records.pages import Page, PageRequest
 from goald.domain.records.statistics import Statistics
@@ -115,9 +121,25 @@ class ExecutionRecords(Protocol):
     ) -> tuple[Sequence[ExecutionLog], int]:
         """Return rows of the log of an execution, oldest first, and their total number."""
 
-    async def answer(self, tenant: str, request: str) -> RequestAnswer | None:
-        """Return the answer to a request, by the id of its event, for an hour. None: no shard has
-        answered."""
+    async def numbered(
+        self,
+        tenant: str,
+        workflow_id: str,
+        filters: Mapping[str, Any],
+        span: PageRequest,
+        skip: int,
+    ) -> NumberedPage:
+        """Return the page that follows the first `skip` executions, at most 10,000, of those that
+        `of_workflow` lists. The position of `span` is not used."""
+
+    async def ended_in_flight(self, tenant: str, execution_id: str) -> bool:
+        """Return whether a worker may have been calling a provider when an execution ended."""
+
+    async def answers(self, tenant: str, requests: Sequence[str]) -> Mapping[str, RequestAnswer]:
+        """Return the answers to requests, by the ids of their events, for an hour. Requests that no
+        shard has answered are absent."""
+
+    async def workflow(self, tenant: str, workflow_id: str) -> RunnableWorkflow | None: ...
 
 
 class RecordReader(Protocol):

@@ -15,3 +15,9 @@ def derived_id(*parts: str) -> UUID:
     True
     """
     return uuid5(_NAMESPACE, "".join(f"{len(part.encode())}:{part}" for part in parts))
+
+
+def requested_execution_id(tenant: str, workflow: str, contact: str, key: str) -> str:
+    """The id of the execution that a request with this key starts (X9). The same text is derived in
+    native/matcher/src/executions/ids.rs."""
+    return str(derived_id("execution", "request", tenant, workflow, contact, key))

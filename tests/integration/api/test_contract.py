@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from schemathesis.config import SchemathesisConfig
 from tests.support.api.application import SECRET, SECRETS_KEY, api_app
 from tests.support.api.client import Api, served
 from tests.support.pipeline.changes import NOON, Effect, change
+from tests.support.pipeline.executions import ASLEEP, Log, Transition, with_executions
 from tests.support.services.servers import Database
 
 from goald.adapters.postgres import PostgresShardStore
 from goald.api.app import all_routes
 from goald.api.openapi import build_document
+from goald.api.own_events import execution_requests
 from goald.domain.slots import SlotRange
 from goald.ports.change import ContactEvent
 from goald.runtime.embedded import EmbeddedEndpoints
@@ -38,6 +41,7 @@ known: dict[str, str] = {
     "provider": "pay",
     "name": "src",
     "contact_id": "c",
+    "execution_id": "x",
 }
 """The ids of existing objects, by the name of their path parameter."""
 
@@ -104,7 +108,12 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
         max_enrollments_per_contact=1,
     )
     asyncio.run(_fill(module_database))
-    with served(api_app(settings)) as url, closing(Api(url, SECRET)) as api:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served(api_app(settings)) as url,
+        closing(Api(url, SECRET)) as api,
+    ):
+        patch.setattr(execution_requests, "PATIENCE_S", 0.05)  # no shard answers
         client = api.client(TENANT)
         created = [
             client.put("/api/v1/workflows/w", json={"name": "W"}),
@@ -128,6 +137,14 @@ async def _fill(database: Database) -> None:
     lease = await store.acquire(SlotRange(0, 255), "test")
     described = ContactEvent("acme", "c", 3, "contact.updated", "key", NOON, '{"email": "a@b.de"}')
     await store.commit(lease, change(Effect("e", FULL, "w"), contact_events=[described]))
+    started = Transition("x", 0, contact_id="c", workflow_id="w")
+    logs = [Log("execution_started", 0)]
+    await store.commit(lease, with_executions([Effect("x", "c", "w")], started, logs=logs))
+    end = Effect("x", "c", "w", is_new=False, status="completed", ended_at=NOON)
+    completed = replace(
+        started, guard=ASLEEP, status="COMPLETED", reason="finished", step_id="", due_ms=None
+    )
+    await store.commit(lease, with_executions([end], completed))
     await store.release(lease)
     await store.close()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from tests.support.api.client import Api
 
@@ -32,7 +33,7 @@ def test_example_succeeds_against_new_objects(
     goal = client.post("/api/v1/workflows/w-1/goals", json=GOAL).raise_for_status().json()
     source = client.put("/api/v1/sources/own", json=SOURCE).raise_for_status().json()
     ids = {
-        "workflow_id": "w-1",
+        "workflow_id": _runnable(client) if path.endswith("/executions") else "w-1",
         "goal_id": goal["id"],
         "kind": "tag",
         "entity_id": "tag-1",
@@ -50,3 +51,15 @@ def test_example_succeeds_against_new_objects(
     )
 
     assert response.is_success, response.text
+
+
+def _runnable(client: httpx.Client) -> str:
+    """Create an active workflow that has a published definition."""
+    path = "/api/v1/workflows/runs"
+    client.put(path, json={}).raise_for_status()
+    client.post(f"{path}/goals", json=GOAL).raise_for_status()
+    steps = {"steps": [{"id": "a", "action": "noop"}]}
+    client.put(f"{path}/definition", json=steps).raise_for_status()
+    client.post(f"{path}/publish").raise_for_status()
+    client.post(f"{path}/activate").raise_for_status()
+    return "runs"

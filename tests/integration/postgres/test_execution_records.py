@@ -107,8 +107,28 @@ async def test_log_and_answers_are_read(records: PostgresExecutionRecords) -> No
     rows, total = await records.logs("acme", "e-0", 1, 9)
     assert ([row.event_type for row in rows], total) == (["wait_started"], 2)
     assert await records.logs("other", "e-0", 0, 9) == ([], 0)
-    assert await records.answer("acme", "r-1") == RequestAnswer("started", EnrollmentId("e-0"))
-    assert await records.answer("acme", "r-2") is None
+    started = RequestAnswer("started", EnrollmentId("e-0"))
+    assert await records.answers("acme", ["r-1", "r-2"]) == {"r-1": started}
+    assert await records.answers("other", ["r-1"]) == {}
+
+
+async def numbered(
+    records: PostgresExecutionRecords, skip: int, **filters: str
+) -> tuple[list[str], int]:
+    """The ids of a page of two executions by its number, and the total."""
+    page = await records.numbered("acme", "w-1", filters, PageRequest(2), skip)
+    assert not page.is_estimate
+    return [row.id for row in page.rows], page.total
+
+
+async def test_pages_have_numbers_and_a_total(records: PostgresExecutionRecords) -> None:
+    assert await numbered(records, 0) == (["e-5", "e-4"], 6)
+    assert await numbered(records, 4) == (["e-1", "e-0"], 6)
+    assert await numbered(records, 6) == ([], 6)
+    assert await numbered(records, 0, status="COMPLETED") == (["e-3"], 1)
+    assert await numbered(records, 2, status="PAUSED") == (["e-1", "e-0"], 4)
+    assert await numbered(records, 2, contact_id="bob") == (["e-1"], 3)
+    assert await numbered(records, 0, contact_id="bob", status="PAUSED") == (["e-5", "e-1"], 2)
 
 
 # Plans

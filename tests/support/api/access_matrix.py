@@ -47,6 +47,7 @@ _WORKFLOW = "/api/v1/workflows/{workflow_id}"
 _GOAL = _WORKFLOW + "/goals/{goal_id:uuid}"
 _A_SOURCE = "/api/v1/sources/{name}"
 _CONTACT = "/api/v1/contacts/{contact_id}"
+_EXECUTION = "/api/v1/executions/{execution_id}"
 _ENTITY = "/api/v1/catalog/{kind}/{entity_id}"
 
 ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
@@ -75,6 +76,12 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("POST", _WORKFLOW + "/enrollments/{enrollment_id}/end"): RouteRequest(
         OtherTenant.MISSING, {"reason": "exited"}
     ),
+    ("POST", _WORKFLOW + "/executions"): RouteRequest(OtherTenant.MISSING, {"contact_id": CONTACT}),
+    ("GET", _WORKFLOW + "/executions"): RouteRequest(OtherTenant.MISSING),
+    ("GET", _EXECUTION): RouteRequest(OtherTenant.MISSING),
+    ("GET", _EXECUTION + "/logs"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _EXECUTION + "/cancel"): RouteRequest(OtherTenant.MISSING),
+    ("POST", _EXECUTION + "/retry"): RouteRequest(OtherTenant.MISSING),
     ("GET", "/api/v1/goal-types"): RouteRequest(OtherTenant.COMMON),
     ("GET", "/api/v1/catalog/{kind}"): RouteRequest(OtherTenant.EMPTY),
     ("GET", _ENTITY): RouteRequest(OtherTenant.MISSING),
@@ -117,6 +124,7 @@ def path_of(route: Route, goal_id: str) -> str:
         "workflow_id": WORKFLOW,
         "goal_id": goal_id,
         "enrollment_id": ENROLLMENT,
+        "execution_id": ENROLLMENT,
         "kind": "tag",
         "entity_id": TAG,
         "provider": PROVIDER,

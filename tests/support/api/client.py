@@ -35,6 +35,8 @@ SCOPES = (
     "events:write",
     "contacts:read",
     "contacts:edit",
+    "executions:read",
+    "executions:edit",
     "audit:read",
 )
 DEADLINE_S = 30.0

@@ -1,6 +1,6 @@
 """Access to routes: a route takes exactly one of `Reads`, `Edits`, `Writes`, `Audits`,
-`ContactReads`, `ContactEdits` and `EventWriter` as its parameter `caller`, and serves the tenant
-`caller.tenant_id` (D8)."""
+`ContactReads`, `ContactEdits`, `ExecutionReads`, `ExecutionEdits` and `EventWriter` as its
+parameter `caller`, and serves the tenant `caller.tenant_id` (D8)."""
 
 from typing import Annotated
 
@@ -27,6 +27,8 @@ SCOPES = {
     "audit:read": "read the audit log",
     "contacts:read": "read contacts",
     "contacts:edit": "change and delete contacts",
+    "executions:read": "read executions of workflows and their log",
+    "executions:edit": "start, cancel and retry executions",
 }
 _CALLER = "goald.caller"
 _CHALLENGE = 'Bearer realm="goald"'
@@ -188,6 +190,8 @@ Edits = Annotated[Caller, Security(ByToken("workflows:edit"), scopes=["workflows
 Writes = Annotated[Caller, Security(ByToken("events:write"), scopes=["events:write"])]
 ContactReads = Annotated[Caller, Security(ByToken("contacts:read"), scopes=["contacts:read"])]
 ContactEdits = Annotated[Caller, Security(ByToken("contacts:edit"), scopes=["contacts:edit"])]
+ExecutionReads = Annotated[Caller, Security(ByToken("executions:read"), scopes=["executions:read"])]
+ExecutionEdits = Annotated[Caller, Security(ByToken("executions:edit"), scopes=["executions:edit"])]
 Audits = Annotated[Caller, Security(ByToken("audit:read"), scopes=["audit:read"])]
 EventWriter = Annotated[
     Caller, Security(ByTokenOrSignature("events:write"), scopes=["events:write"])

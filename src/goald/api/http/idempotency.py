@@ -4,6 +4,7 @@ executed twice. For POST routes that create something."""
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import structlog
@@ -46,6 +47,20 @@ REPLAYED_HEADER = {
 """The `headers` of a response in a route's `responses`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The result of a request."""
+
+    status: int
+    body: BaseModel
+    is_final: bool = True
+    """False if a repeated request may get another result."""
+
+    @property
+    def stored(self) -> StoredResponse:
+        return StoredResponse(self.status, self.body.model_dump_json(exclude_none=True).encode())
+
+
 class IdempotentRequest:
     """A request that is executed at most once per tenant, key and day if it has a key."""
 
@@ -54,19 +69,32 @@ class IdempotentRequest:
         self._store = store
         self._key = key
 
+    @property
+    def key(self) -> str | None:
+        """The `Idempotency-Key`."""
+        return self._key
+
     async def execute(
         self, caller: Caller, status: int, action: Callable[[], Awaitable[BaseModel]]
     ) -> Response:
-        """Return the result of `action` as JSON with this status.
+        """As `answer`, for an action whose result always has this status."""
+
+        async def act() -> Answered:
+            return Answered(status, await action())
+
+        return await self.answer(caller, act)
+
+    async def answer(self, caller: Caller, action: Callable[[], Awaitable["Answered"]]) -> Response:
+        """Return the result of `action` as JSON.
 
         Only successful responses are stored: an exception of `action` releases the key, so that
-        the request can be corrected or retried. Raises ConflictProblem for a key in use, and
-        ServiceUnavailable if Redis cannot say whether the request was executed. A response that is
-        too large to store (docs/decisions/0017) is computed again, which its derived ids make
-        harmless.
+        the request can be corrected or retried. So does a result that is not final. Raises
+        ConflictProblem for a key in use, and ServiceUnavailable if Redis cannot say whether the
+        request was executed. A response that is too large to store (docs/decisions/0017) is
+        computed again, which its derived ids make harmless.
         """
         if self._key is None:
-            return _response(StoredResponse(status, _body(await action())))
+            return _response((await action()).stored)
         tenant, digest = caller.tenant_id, await _digest(self._request)
         state = await _with_timeout(self._store.begin(tenant, self._key, digest))
         if isinstance(state, StoredResponse):
@@ -77,16 +105,17 @@ class IdempotentRequest:
             raise ConflictProblem(
                 "A request with this Idempotency-Key is in progress", headers={"Retry-After": "1"}
             )
-        response = None
+        kept = None
         try:
-            response = StoredResponse(status, _body(await action()))
+            answered = await action()
+            kept = answered.stored if answered.is_final else None
         finally:
             try:
-                await _with_timeout(self._store.end(tenant, self._key, digest, response))
+                await _with_timeout(self._store.end(tenant, self._key, digest, kept))
             except ServiceUnavailable as error:
                 # The action is done, so the caller gets its response. The key expires in a minute.
                 _log.warning("cannot store an idempotent response", error=str(error))
-        return _response(response)
+        return _response(answered.stored)
 
 
 async def _idempotent(request: Request, dependencies: Deps, key: Key = None) -> IdempotentRequest:
@@ -112,10 +141,6 @@ async def _digest(request: Request) -> bytes:
         digest.update(f"{len(text)}:{text}".encode())
     digest.update(await request.body())
     return digest.digest()
-
-
-def _body(model: BaseModel) -> bytes:
-    return model.model_dump_json(exclude_none=True).encode()
 
 
 def _response(stored: StoredResponse, headers: dict[str, str] | None = None) -> Response:

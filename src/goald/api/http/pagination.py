@@ -33,7 +33,8 @@ _SMALLEST, _GREATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999 in microseconds."""
 
 
-def _rfc3339(value: Any) -> Any:
+def rfc3339_only(value: Any) -> Any:
+    """Refuse a text that is not a time with an offset."""
     if isinstance(value, str) and not _RFC3339.fullmatch(value):
         raise PydanticCustomError(
             "time", "must be a time with an offset, such as 2026-01-01T00:00:00Z"
@@ -41,7 +42,7 @@ def _rfc3339(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+Moment = Annotated[AwareDatetime, BeforeValidator(rfc3339_only)]
 """A time in a query: RFC 3339 with an offset."""
 
 QueryId = Annotated[
@@ -104,8 +105,8 @@ class Listing:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")]
-_Cursor = Annotated[
+PageLimit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="The maximum number of items.")]
+Cursor = Annotated[
     str | None,
     Query(
         min_length=1,
@@ -116,8 +117,8 @@ _Cursor = Annotated[
 
 
 async def _page_query(
-    limit: _Limit = DEFAULT_LIMIT,
-    cursor: _Cursor = None,
+    limit: PageLimit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
     since: Annotated[Moment | None, Query(description="Only items at or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Only items before this time.")] = None,
 ) -> PageQuery:
@@ -133,7 +134,7 @@ RequestedPage = Annotated[PageQuery, Depends(_page_query)]
 """The parameter type for a route with `limit`, `cursor`, `since` and `until`."""
 
 
-async def _id_page_query(limit: _Limit = DEFAULT_LIMIT, cursor: _Cursor = None) -> PageQuery:
+async def _id_page_query(limit: PageLimit = DEFAULT_LIMIT, cursor: Cursor = None) -> PageQuery:
     return PageQuery(limit, cursor, None, None)
 
 

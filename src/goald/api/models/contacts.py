@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from goald.api.models.requests import ChangeRequest
@@ -40,6 +40,38 @@ _CONTACT: JsonDict = {
 }
 
 
+def _limited(value: dict[str, Any]) -> dict[str, Any]:
+    value = {name: _plain(each) for name, each in value.items()}
+    for name, each in value.items():
+        if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+            raise ValueError(f"a name must have 1 to {MAX_NAME_CHARS} printable characters")
+        if json_bytes(each) > MAX_VALUE_BYTES:
+            raise ValueError(f"a value must have at most {MAX_VALUE_BYTES} bytes as JSON")
+    if json_bytes(value) > MAX_ATTRIBUTE_BYTES:
+        raise ValueError(f"must have at most {MAX_ATTRIBUTE_BYTES} bytes as JSON")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """The value with its numbers as Postgres and other readers of JSON keep them."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) <= MAX_INTEGER:
+            return value
+        number = float(value)
+        if not isfinite(number) or isinstance(value, int):
+            raise ValueError("a number is too large")
+        return number
+    return value
+
+
+Attributes = Annotated[dict[str, Any], AfterValidator(_limited)]
+"""Attributes in a request, within their limits."""
+
+
 class ContactChange(ChangeRequest):
     """The values to record. Null removes a value."""
 
@@ -60,7 +92,7 @@ class ContactChange(ChangeRequest):
         None, max_length=64, description="A time zone of the IANA database, such as Europe/Berlin."
     )
     opted_in: bool | None = Field(None, description="Whether the contact accepts messages.")
-    attributes: dict[str, Any] = Field(
+    attributes: Attributes = Field(
         default_factory=dict,
         max_length=MAX_ATTRIBUTES,
         description="Values by name, at most 8 KiB and 100 of them together, and 2 KiB each.",
@@ -80,19 +112,6 @@ class ContactChange(ChangeRequest):
             raise ValueError(not_a_zone(value))
         return value
 
-    @field_validator("attributes")
-    @classmethod
-    def _limit_attributes(cls, value: dict[str, Any]) -> dict[str, Any]:
-        value = {name: _plain(each) for name, each in value.items()}
-        for name, each in value.items():
-            if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
-                raise ValueError(f"a name must have 1 to {MAX_NAME_CHARS} printable characters")
-            if json_bytes(each) > MAX_VALUE_BYTES:
-                raise ValueError(f"a value must have at most {MAX_VALUE_BYTES} bytes as JSON")
-        if json_bytes(value) > MAX_ATTRIBUTE_BYTES:
-            raise ValueError(f"must have at most {MAX_ATTRIBUTE_BYTES} bytes as JSON")
-        return value
-
     @model_validator(mode="after")
     def _require_phone(self) -> "ContactChange":
         if self.phone is not None and phone_number(self.phone, self.region) is None:
@@ -101,22 +120,6 @@ class ContactChange(ChangeRequest):
                 "have a region, such as DE"
             )
         return self
-
-
-def _plain(value: Any) -> Any:
-    """The value with its numbers as Postgres and other readers of JSON keep them."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        if isinstance(value, int) and abs(value) <= MAX_INTEGER:
-            return value
-        number = float(value)
-        if not isfinite(number) or isinstance(value, int):
-            raise ValueError("a number is too large")
-        return number
-    return value
 
 
 class TagAnswer(BaseModel):

@@ -4,7 +4,6 @@ it (docs/reference/contacts.md)."""
 from typing import Annotated, Any
 from uuid import uuid4
 
-import orjson
 from fastapi import Query, Response
 
 from goald.api.auth.access import ContactEdits, ContactReads
@@ -15,14 +14,10 @@ from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.models.contacts import ContactAnswer, ContactChange, ContactPage
 from goald.api.models.events import PublishedEvent
+from goald.api.own_events.publication import publish_own
 from goald.api.problems import BadRequest, NotFoundProblem, responses
-from goald.api.publishing import payload_bytes, size_units, units
 from goald.domain.contacts.addresses import MAX_EMAIL, MAX_PHONE, email_address, phone_number
-from goald.domain.times import rfc3339
 from goald.metrics.api import ApiMetrics
-from goald.pipeline.intake import intake
-
-SOURCE = "goald/api"
 
 router = Router()
 _PATH = "/api/v1/contacts/{contact_id}"
@@ -181,22 +176,6 @@ async def _publish(
     deps: Dependencies, metrics: ApiMetrics, tenant: str, kind: str, data: dict[str, Any]
 ) -> PublishedEvent:
     """Publish one event, with a random id: two equal requests are two events."""
-    now_us = deps.clock.now_us()
-    event = {
-        "specversion": "1.0",
-        "id": str(uuid4()),
-        "source": SOURCE,
-        "type": kind,
-        "time": rfc3339(now_us),
-        "tenantid": tenant,
-        "data": data,
-    }
-    found = intake(orjson.dumps(event), tenant, now_us)
-    if found.refused:
-        raise BadRequest(found.refused[0].reason)
-    cost = units(found.accepted)
-    await deps.access.quotas.events(tenant, cost)
-    metrics.count_units(size_units(found.accepted), cost)
-    await deps.access.quotas.bytes(tenant, payload_bytes(found.accepted))
-    await deps.events.publisher.publish(tenant, found.accepted)
-    return PublishedEvent(event_id=event["id"], type=kind)
+    event_id = str(uuid4())
+    await publish_own(deps, metrics, tenant, kind, event_id, data)
+    return PublishedEvent(event_id=event_id, type=kind)

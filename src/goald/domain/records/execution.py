@@ -9,6 +9,8 @@ from goald.domain.ids import ContactId, EnrollmentId, WorkflowId
 ExecutionStatus = Literal["QUEUED", "ACTIVE", "PAUSED", "FAILED", "COMPLETED", "CANCELLED"]
 
 PHASES: Final = ("live", "failed", "completed", "cancelled")
+IN_FLIGHT: Final = "action in flight"
+"""Ends the message of the log row of an end, if a worker may have been calling a provider."""
 _ENDED: Final = {"FAILED": "failed", "COMPLETED": "completed", "CANCELLED": "cancelled"}
 
 
@@ -43,6 +45,10 @@ class Execution:
     ended_at: int | None
 
     @property
+    def has_ended(self) -> bool:
+        return self.status in ("COMPLETED", "CANCELLED")
+
+    @property
     def progress_percent(self) -> int:
         if self.status == "COMPLETED":
             return 100
@@ -65,9 +71,42 @@ class ExecutionLog:
     user_id: str | None
 
 
+RequestOutcome = Literal[
+    "started",
+    "repeated",
+    "duplicate",
+    "already_running",
+    "not_allowed_again",
+    "opted_out",
+    "inactive_workflow",
+    "accepted",
+    "not_failed",
+    "not_found",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class RequestAnswer:
     """The answer of a shard to a request about executions."""
 
-    answer: str
+    answer: RequestOutcome
     execution_id: EnrollmentId | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunnableWorkflow:
+    """Whether executions of a workflow can start."""
+
+    is_active: bool
+    has_definition: bool
+    """Whether a version of its definition is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedPage:
+    """A page of executions by its number."""
+
+    rows: Sequence[Execution]
+    total: int
+    is_estimate: bool
+    """Whether `total` is an estimate of the planner: the rows are counted up to a limit only."""

@@ -1,18 +1,23 @@
 """The rows of executions that a commit writes, from a proposal."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from goald import _native
+from goald.domain.records.execution import IN_FLIGHT
 from goald.domain.slots import slot_of
 from goald.ports.executions.change import Answer, ExecutionChange, LogColumns, TransitionColumns
+
+END_EVENTS = ("execution_cancelled", "goal_achieved")
 
 
 def execution_change(
     proposed: _native.ExecutionProposal,
     gates: Sequence[str | None],
+    passed: Collection[int],
 ) -> ExecutionChange:
     """The columns of a slice, each copied out of Rust once. `gates`: of each transition, the gate
-    of the attempt that is out after it."""
+    of the attempt that is out after it. `passed`: the transitions whose gate a worker had passed
+    when it was closed."""
     of, logs = proposed.transitions, proposed.logs
     return ExecutionChange(
         TransitionColumns(
@@ -61,7 +66,7 @@ def execution_change(
             step_id=logs.step_id,
             attempt=logs.attempt,
             duration_ms=logs.duration_ms,
-            message=logs.message,
+            message=_messages(logs, passed),
             user=logs.user,
         ),
         [
@@ -70,3 +75,19 @@ def execution_change(
             if request is not None
         ],
     )
+
+
+def _messages(logs: _native.ExecutionLogs, passed: Collection[int]) -> Sequence[str | None]:
+    """The messages of the log. The row of an end says whether a call was in flight."""
+    if not passed:
+        return logs.message
+    return [
+        _in_flight(message) if transition in passed and kind in END_EVENTS else message
+        for transition, kind, message in zip(
+            logs.transition, logs.event_type, logs.message, strict=True
+        )
+    ]
+
+
+def _in_flight(message: str | None) -> str:
+    return f"{message}: {IN_FLIGHT}" if message else IN_FLIGHT

@@ -159,7 +159,9 @@ class ShardExecutions:
         in_flight = {
             effect: number in passed for number, effect in enumerate(effects) if effect is not None
         }
-        return PreparedExecutions(proposed, execution_change(proposed, gates), jobs, in_flight)
+        return PreparedExecutions(
+            proposed, execution_change(proposed, gates, passed), jobs, in_flight
+        )
 
     def apply(self, prepared: PreparedExecutions, written: bytes) -> None:
         """A slice was committed, and is in memory. `written` has one byte for each transition. Its

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from goald.adapters.postgres.records.audit import PostgresAuditTrail
 from goald.adapters.postgres.records.contacts import PostgresContacts
+from goald.adapters.postgres.records.executions.reader import PostgresExecutionRecords
 from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import PostgresRecords
 from goald.adapters.postgres.records.statistics import PostgresStatistics
@@ -32,9 +33,11 @@ from goald.api.dependencies import (
     AccessServices,
     Dependencies,
     EventServices,
+    ExecutionServices,
     Operations,
     Readers,
 )
+from goald.api.executions.answers import AnswerWaiter
 from goald.api.metrics_text import MetricsText
 from goald.api.publishing import TenantPublisher
 from goald.api.rejections import RejectionLimiter
@@ -91,6 +94,7 @@ def api_dependencies(
     )
     events = Publisher(settings.redis.url)
     contacts = PostgresContacts(pool)
+    executions = PostgresExecutionRecords(pool)
     start_check = StartCheck(contacts, max_active=settings.max_enrollments_per_contact)
     idempotency = RedisIdempotency(settings.redis.url, kept_seconds=settings.erasure)
     keys = _keys(tokens, clock)
@@ -160,6 +164,7 @@ def api_dependencies(
             explain_places=WorkPlaces("explanations"),
             idempotency=idempotency,
         ),
+        executions=ExecutionServices(executions, AnswerWaiter(executions.answers)),
         sources=sources.services,
         readers=Readers(
             statistics=PostgresStatistics(pool, clock),

@@ -187,6 +187,19 @@ class Owner:
                 (ENROLLMENT, CONTACT, WORKFLOW),
             )
             connection.execute(
+                "INSERT INTO goald.workflow_executions (tenant_id, id, contact_id, workflow_id,"
+                " slot, version, status, state, step_id, step_index, total_steps, visit, attempt,"
+                " retry_count, hops, zone, since, since_seq, migrates, used_event, created_at)"
+                " VALUES ('owner', %s, %s, %s, 0, 1, 'PAUSED', 'sleeping', %s, 1, 1, 1, 0, 0, 0,"
+                " 'UTC', now(), 0, false, false, now())",
+                (ENROLLMENT, CONTACT, WORKFLOW, MARK),
+            )
+            connection.execute(
+                "INSERT INTO goald.execution_logs (tenant_id, execution_id, slot, event_type, at,"
+                " step_id, attempt) VALUES ('owner', %s, 0, 'wait_started', now(), %s, 0)",
+                (ENROLLMENT, MARK),
+            )
+            connection.execute(
                 "INSERT INTO goald.contacts (tenant_id, contact_id, slot, attributes)"
                 " VALUES ('owner', %s, 0, jsonb_build_object('name', %s::text))",
                 (CONTACT, MARK),

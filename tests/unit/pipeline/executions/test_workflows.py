@@ -12,6 +12,7 @@ from goald.domain.definitions.steps import (
     EventPattern,
     WorkflowDefinition,
 )
+from goald.domain.derived_ids import requested_execution_id
 from goald.ports.actions.jobs import Passed, ReceivedJob
 
 FIRST, SECOND = ActionStep("first", "noop", {}), ActionStep("second", "noop", {})
@@ -85,6 +86,35 @@ async def test_an_exit_says_that_a_call_is_in_flight() -> None:
         await pipeline.all_acknowledged()
         assert await pipeline.jobs() == []
         assert pipeline.executions[0].reason == "goal_achieved"
+        log = pipeline.database.of_executions.logs
+        assert [row.message for row in log if row.event_type == "goal_achieved"] == [
+            "action in flight"
+        ]
+
+
+async def test_a_cancellation_by_a_user_is_logged_with_the_call_in_flight() -> None:
+    pipeline = await started()
+    async with pipeline.running():
+        await pipeline.send("form.submitted", form_id="signup")
+        _, job = await next_job(pipeline)
+        await pipeline.pass_gate(job, os.urandom(16))
+        request = {"execution_id": job.execution_id, "user": "admin"}
+        await pipeline.send("workflow.execution.cancel_requested", **request)
+        await pipeline.until(lambda: pipeline.executions[0].reason == "user")
+        (row,) = [
+            row
+            for row in pipeline.database.of_executions.logs
+            if row.event_type == "execution_cancelled"
+        ]
+        assert (row.message, row.user) == ("user: action in flight", "admin")
+
+
+async def test_the_shard_and_the_api_derive_the_same_id_of_a_requested_execution() -> None:
+    pipeline = await started()
+    async with pipeline.running():
+        await pipeline.send("workflow.execution.requested", workflow_id="w", key="k-1")
+        await pipeline.until(lambda: bool(pipeline.executions))
+        assert pipeline.executions[0].id == requested_execution_id("acme", "w", "ann", "k-1")
 
 
 async def test_a_permit_is_returned_if_the_execution_ends_before_it_is_used() -> None:

@@ -12,13 +12,13 @@ from goald.api.http.exact_json import exact_bytes
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag
-from goald.api.models.definitions import (
+from goald.api.models.requests import Limit, Offset
+from goald.api.models.workflows.definitions import (
     DEFINITION_BODY,
     DefinitionAnswer,
     DefinitionVersionAnswer,
     DefinitionVersionList,
 )
-from goald.api.models.requests import Limit, Offset
 from goald.api.problems import BadRequest, responses
 from goald.api.routes.workflows.workflows import NOT_ROLLED_OUT, path_of
 from goald.configuration.definitions import DefinitionView

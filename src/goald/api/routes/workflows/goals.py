@@ -10,7 +10,8 @@ from goald.api.http.exact_json import ExactJson
 from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of, with_version
-from goald.api.models.goals import (
+from goald.api.models.requests import Limit, Offset
+from goald.api.models.workflows.goals import (
     GoalAnswer,
     GoalChange,
     GoalList,
@@ -18,7 +19,6 @@ from goald.api.models.goals import (
     GoalTypeAnswer,
     GoalTypeList,
 )
-from goald.api.models.requests import Limit, Offset
 from goald.api.problems import responses
 from goald.api.routes.workflows.workflows import NOT_ROLLED_OUT, path_of
 from goald.configuration.executor import EditResult

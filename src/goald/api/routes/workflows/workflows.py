@@ -11,7 +11,7 @@ from goald.api.http.paths import PathId
 from goald.api.http.routing import Router
 from goald.api.http.versions import ETAG, LOCATION, IfMatch, etag, status_of, with_version
 from goald.api.models.requests import Limit, Offset, VersionRequest
-from goald.api.models.workflows import (
+from goald.api.models.workflows.workflows import (
     Activation,
     ActivationAnswer,
     WorkflowAnswer,

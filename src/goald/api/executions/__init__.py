@@ -1,0 +1,1 @@
+"""Requests about executions, which the shards of their contacts answer."""

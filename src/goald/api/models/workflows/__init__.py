@@ -1,0 +1,1 @@
+"""Requests and responses for workflows: goals, definitions and executions."""
