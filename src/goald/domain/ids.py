@@ -50,5 +50,5 @@ def is_id(text: str) -> bool:
     return (
         1 <= len(text) <= MAX_ID_CHARACTERS
         and NOT_IN_IDS.search(text) is None
-        and len(text.encode()) <= MAX_ID_BYTES
+        and (text.isascii() or len(text.encode()) <= MAX_ID_BYTES)
     )

@@ -12,6 +12,8 @@ class WorkerMetrics:
     """The metrics of one worker."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._performed: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        """The metrics of jobs, by action and outcome."""
         self._actions = Counter(
             "goald_actions",
             "Jobs of actions that a worker has processed, by their outcome.",
@@ -58,8 +60,13 @@ class WorkerMetrics:
         )
 
     def performed(self, action: str, kind: str, duration_s: float) -> None:
-        self._actions.labels(action, kind).inc()
-        self._seconds.labels(action).observe(duration_s)
+        found = self._performed.get((action, kind))
+        if found is None:  # to look labels up takes longer than to count
+            found = self._actions.labels(action, kind), self._seconds.labels(action)
+            self._performed[action, kind] = found
+        count, seconds = found
+        count.inc()
+        seconds.observe(duration_s)
 
     def gate_refused(self, answer: Enum) -> None:
         self._refused.labels(answer.name.lower()).inc()

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         "of workflows. 0: only `goald worker` and the workers of applications perform them",
     )
     worker_concurrency: int = Field(
-        200, ge=1, le=10_000, description="Most actions that a worker performs at the same time"
+        500, ge=1, le=10_000, description="Most actions that a worker performs at the same time"
     )
     webhook_allow_private: bool = Field(
         False,

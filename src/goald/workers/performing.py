@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from goald.domain.actions.job import Job
@@ -55,10 +55,10 @@ class Work:
     """When this worker began to perform the job; None while it waits."""
     entrance: Entrance | None = None
     """The gate of the current attempt."""
+    receiver: Receiver = field(init=False)
 
-    @property
-    def receiver(self) -> Receiver:
-        return Receiver(self.job.tenant_id, self.job.destination)
+    def __post_init__(self) -> None:
+        self.receiver = Receiver(self.job.tenant_id, self.job.destination)
 
     def is_kept(self, now: float) -> bool:
         """Whether no other worker should take the job over: it waits, or has not passed its gate

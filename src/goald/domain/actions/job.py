@@ -140,9 +140,16 @@ class Job:
         )
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODE: Final = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 def _event(payload: bytes) -> Mapping[str, Any]:
     try:
-        event = json.loads(payload, parse_constant=_refuse_constant)
+        event = _DECODE(payload.decode("utf-8", "surrogatepass"))
     except RecursionError:
         raise ValueError("not a job: nested too deeply") from None
     except ValueError as error:
@@ -150,10 +157,6 @@ def _event(payload: bytes) -> Mapping[str, Any]:
     if not isinstance(event, Mapping) or event.get("type") != JOB_TYPE:
         raise ValueError("not a job: its type is another one")
     return event
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _map(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -169,7 +172,8 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_CHARS:
         raise ValueError(f"not a job: {name} is no text of 1 to {MAX_KEY_CHARS} characters")
     try:
-        value.encode()
+        if not value.isascii():
+            value.encode()
     except UnicodeEncodeError:
         raise ValueError(f"not a job: {name} is not valid Unicode") from None
     return value

@@ -23,6 +23,7 @@ MAX_RATE_LIMITS: Final = 10_000
 MAX_ERROR_CHARS: Final = 500
 _FREE_ATTEMPTS: Final = 5
 _MAX_LEAST_DELAY_S: Final = 900.0
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class OutcomeKind(StrEnum):
@@ -144,5 +145,4 @@ def encode_event(
         **more,
         "data": data,
     }
-    text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return _ENCODE(event).encode("utf-8", "replace")

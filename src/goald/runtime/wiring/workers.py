@@ -73,7 +73,11 @@ def worker_process(settings: Settings, plan: WorkerPlan) -> WorkerProcess:
         _providers(settings, plan),
         render,
         clock,
-        WorkerSettings(concurrency=settings.worker_concurrency, drain_s=plan.drain_s),
+        WorkerSettings(
+            concurrency=settings.worker_concurrency,
+            backlog=2 * settings.worker_concurrency,
+            drain_s=plan.drain_s,
+        ),
         cipher=keyring(settings) if settings.secrets_keys else None,
         observer=metrics,
     )
