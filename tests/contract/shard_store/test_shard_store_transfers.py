@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.contract.shard_store.merging import ALL, ANN, adopt, begin, loaded, merge, owners, run
-from tests.contract.store_backends import MemoryTables, Tables
+from tests.contract.store_backends import Tables
 from tests.support.pipeline.changes import NOON, SECOND, change, goal_id
 
 from goald._native import contact_of as contact_of_event
@@ -109,12 +109,7 @@ async def test_missed_events_move_with_the_runs_that_missed_them(
     assert await tables.missed_events() == 0
 
 
-async def test_the_transfers_of_a_tenant_do_not_delay_those_of_another(
-    tables: Tables, store: ShardStore
-) -> None:
-    """Postgres returns the first ones only."""
-    if isinstance(tables, MemoryTables):
-        pytest.skip("it returns all")
+async def test_the_transfers_of_a_tenant_do_not_delay_those_of_another(store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
     await begin(store, lease, *(merge(f"c-{number}", "bea") for number in range(3)))
     await begin(store, lease, merge()._replace(tenant_id="globex"))

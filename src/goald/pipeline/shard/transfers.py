@@ -11,9 +11,8 @@ enrollments stay where they are, in no shard.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -21,14 +20,15 @@ import structlog
 from goald import _native
 from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPoint
-from goald.domain.ids import ContactId, TenantId
+from goald.domain.ids import ContactId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
+from goald.pipeline.shard.adoption import AdoptionCalls, target
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.missed.events import MissedEvents
 from goald.ports.change import Committed
-from goald.ports.shard_store import MOST_WAITING, PassedOn, ShardStore, Transfer
+from goald.ports.shard_store import PassedOn, ShardStore, Transfer
 
 CHECK_SECONDS = 5.0
 NEXT_PAGE_SECONDS = 0.05
@@ -70,29 +70,6 @@ def rename(event: bytes, contact: str) -> bytes:
         raise ContentRefused(f"an event that was missed cannot be read: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A call that waits for the merges into some contacts."""
-
-    contacts: frozenset[tuple[TenantId, ContactId]]
-    adopted: "asyncio.Future[None]"
-
-    def end_unless_in(self, waiting: Sequence[Transfer]) -> bool:
-        """End the call, and return True, unless these transfers have one of its merges, or may not
-        be all of its tenants."""
-        if not self.contacts.isdisjoint(map(_target, waiting)):
-            return False
-        counts = Counter(transfer.tenant_id for transfer in waiting)
-        most = max(counts.values(), default=0)
-        if len(waiting) >= MOST_WAITING and any(
-            counts[tenant] >= most - 1 for tenant, _ in self.contacts
-        ):
-            return False
-        if not self.adopted.done():
-            self.adopted.set_result(None)
-        return True
-
-
 class Transfers:
     """The transfers to one slot range."""
 
@@ -109,17 +86,12 @@ class Transfers:
         self._lease = lease
         self._evaluator = evaluator
         self._missed = missed
-        self._requests: list[_Request] = []
-        self._requested = asyncio.Event()
+        self._calls = AdoptionCalls()
 
     async def adopted(self, buffer: bytes) -> None:
         """Return when the merges into the contacts of these events are adopted, or refused. Needs
         `run`."""
-        contacts = frozenset(self._evaluator.contacts_of([buffer]))
-        request = _Request(contacts, asyncio.get_running_loop().create_future())
-        self._requests.append(request)
-        self._requested.set()
-        await request.adopted
+        await self._calls.adopted(self._evaluator.contacts_of([buffer]))
 
     async def of_conflicts(self, proposal: _native.Proposal, committed: Committed) -> bool:
         """Take over the enrollments that events of the contacts that continue have named, before a
@@ -130,7 +102,7 @@ class Transfers:
         effects = proposal.effects
         tenants, contacts = effects.tenant_id, effects.contact_id
         keys = {(tenants[each.effect], contacts[each.effect]) for each in committed.conflicts}
-        waiting = [each for each in await self._waiting() if _target(each) in keys]
+        waiting = [each for each in await self._waiting() if target(each) in keys]
         for transfer in waiting:
             while await self._take_over(transfer):
                 pass
@@ -167,15 +139,14 @@ class Transfers:
 
     async def _adopt_requested(self) -> None:
         while True:
-            await self._requested.wait()
-            self._requested.clear()
+            await self._calls.wait()
             await self._adopt()
 
     async def _check(self) -> None:
         """Adopt what no event has requested, move ended enrollments, and load the forwards."""
         while True:
             await self._context.clock.sleep(CHECK_SECONDS)
-            self._requested.set()
+            self._calls.request()
             for transfer in await self._due():
                 if transfer.is_adopted:
                     while await self._move_ended(transfer):
@@ -185,15 +156,18 @@ class Transfers:
 
     async def _adopt(self) -> None:
         """Adopt all merges that wait. They take turns, page by page, so that no merge waits for the
-        enrollments of another; groups are processed between two pages."""
-        while True:
-            requests, self._requests = self._requests, []
-            waiting = await self._waiting()
-            self._requests += [each for each in requests if not each.end_unless_in(waiting)]
-            if not waiting:
-                return
-            for transfer in waiting:
-                await self._adopt_page(transfer)
+        enrollments of another; groups are processed between two pages. A call that arrives begins a
+        new round, in which the transfers continue that have not had their turn."""
+        served: set[str] = set()
+        while waiting := await self._calls.begin_round(self._waiting):
+            if served.issuperset(each.id for each in waiting):
+                served.clear()
+            for transfer in [each for each in waiting if each.id not in served]:
+                served.add(transfer.id)
+                if not await self._adopt_page(transfer):
+                    self._calls.finish(transfer)
+                if self._calls.is_requested:
+                    break
 
     async def _adopt_page(self, transfer: Transfer) -> bool:
         async with self._evaluator.groups:
@@ -204,7 +178,7 @@ class Transfers:
         evaluated. Returns whether there are more. The caller holds `Evaluator.groups`."""
         has_more = await self._move(transfer)
         self._context.fail_point(FailPoint.TRANSFERRED)
-        load = partial(self._evaluator.load_contacts, self._lease, [_target(transfer)])
+        load = partial(self._evaluator.load_contacts, self._lease, [target(transfer)])
         await self._context.retry("Postgres: load", "reload", load)
         await self._missed.moved(transfer.tenant_id)
         return has_more
@@ -212,7 +186,7 @@ class Transfers:
     async def _move_ended(self, transfer: Transfer) -> bool:
         """Move a page of ended enrollments. Returns whether there are more. A release that moves
         others first leaves some that are watched (E18)."""
-        self._evaluator.mark_ended(*_target(transfer))
+        self._evaluator.mark_ended(*target(transfer))
         return await self._move(transfer)
 
     async def _waiting(self) -> list[Transfer]:
@@ -226,7 +200,3 @@ class Transfers:
         """Move a page. Retried while Postgres is unavailable."""
         move = partial(_move_page, self._context, self._store, self._lease, transfer)
         return await self._context.retry("Postgres: commit", "transfer", move)
-
-
-def _target(transfer: Transfer) -> tuple[TenantId, ContactId]:
-    return transfer.tenant_id, transfer.into_contact_id

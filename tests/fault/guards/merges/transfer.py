@@ -7,6 +7,8 @@ TRANSFERS = "tests/contract/shard_store/test_shard_store_transfers.py"
 FLOW = "tests/unit/pipeline/shard/test_transfers.py"
 ENTRIES = "tests/contract/executions/test_execution_contacts.py"
 LIVES = "tests/contract/shard_store/test_shard_store_deletions_of_merged.py"
+_FLOW = "src/goald/pipeline/shard/transfers.py"
+_CALLS = "src/goald/pipeline/shard/adoption.py"
 _TRANSFERS = "src/goald/adapters/postgres/shard/merging/transfers.py"
 
 TRANSFER_GUARDS = (
@@ -196,10 +198,47 @@ TRANSFER_GUARDS = (
         "D8, E21",
         (
             Edit(
-                "src/goald/pipeline/shard/transfers.py",
-                "                await self._adopt_page(transfer)\n",
+                _FLOW,
+                "                if not await self._adopt_page(transfer):\n",
                 "                while await self._adopt_page(transfer):\n"
-                "                    pass\n",
+                "                    pass\n"
+                "                else:\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: a transfer that has moved lets the events that wait for it continue",
+        "D8, E21",
+        (Edit(_FLOW, "self._calls.finish(transfer)", "pass"),),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: events that are passed on wait for no round of other transfers",
+        "D8, E21",
+        (
+            Edit(
+                _FLOW,
+                "                if self._calls.is_requested:\n",
+                "                if False:\n",
+            ),
+        ),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: each transfer has its turn, however many events are passed on",
+        "D8, E21",
+        (Edit(_FLOW, "                served.add(transfer.id)\n", ""),),
+        (FLOW,),
+    ),
+    Guard(
+        "merges: events that are passed on wait for transfers that are read later",
+        "E21",
+        (
+            Edit(
+                _CALLS,
+                "    if len(transfers) < MOST_WAITING:\n",
+                "    if len(transfers) >= 0:\n",
             ),
         ),
         (FLOW,),
@@ -209,9 +248,9 @@ TRANSFER_GUARDS = (
         "D8, E21",
         (
             Edit(
-                "src/goald/pipeline/shard/transfers.py",
-                "if not self.contacts.isdisjoint(map(_target, waiting)):",
-                "if waiting:",
+                _CALLS,
+                "            if any(self._remaining[contact] for contact in call.contacts):\n",
+                "            if any(self._remaining.values()):\n",
             ),
         ),
         (FLOW,),

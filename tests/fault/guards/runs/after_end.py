@@ -265,7 +265,7 @@ AFTER_END_GUARDS = (
         (
             Edit(
                 "src/goald/pipeline/shard/transfers.py",
-                "        self._evaluator.mark_ended(*_target(transfer))\n",
+                "        self._evaluator.mark_ended(*target(transfer))\n",
                 "",
             ),
         ),

@@ -1,5 +1,6 @@
 """Merged contacts (E21), over the tables in memory."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase, StoredForward, StoredTransfer, began_at
@@ -137,13 +138,19 @@ def changed(tables: MemoryDatabase, slots: SlotRange, after: int) -> tuple[Seque
 
 
 def due(tables: MemoryDatabase, slots: SlotRange, now: float) -> list[Transfer]:
-    """See `ShardStore.transfers`."""
-    return [
+    """See `ShardStore.transfers`. Returns all of them."""
+    found = [
         Transfer(id_, TenantId(row.tenant_id), ContactId(row.contact_id), ContactId(into))
         for id_, row in tables.transfers.items()
         if slots.first <= slot_of(row.tenant_id, into := row.into_contact_id) <= slots.last
         and (row.retry_at is None or row.retry_at <= now)
     ]
+    earlier = Counter[TenantId]()
+    turns: list[tuple[int, int, Transfer]] = []
+    for transfer in found:
+        turns.append((earlier[transfer.tenant_id], len(turns), transfer))
+        earlier[transfer.tenant_id] += 1
+    return [transfer for *_, transfer in sorted(turns)]
 
 
 def refuse(tables: MemoryDatabase, id_: str, reason: str, now: float) -> None:
