@@ -18,6 +18,7 @@ from goald.adapters.redis.process_registry import decode, encode
 from goald.domain.errors import StartError
 from goald.metrics.instance import snapshot
 from goald.metrics.pipeline import ConsumerMetrics, ShardMetrics
+from goald.metrics.workers import WorkerMetrics
 from goald.ports.process_registry import Heartbeat, Readings
 from goald.runtime.heartbeat.exporter import Exporter, ReadingsCollector
 from goald.runtime.heartbeat.rates import RateWindow, Snapshot, between, quantile
@@ -34,6 +35,7 @@ class Process:
         self.role, self.index, self.pid = role, index, pid
         self.shard = ShardMetrics(self.registry) if role == "shard" else None
         self.consumer = ConsumerMetrics(self.registry) if role == "consumer" else None
+        self.worker = WorkerMetrics(self.registry) if role == "worker" else None
 
     def heartbeat(self, at: datetime = NOW) -> Heartbeat:
         sent = Heartbeat(
@@ -89,6 +91,14 @@ def test_a_rate_is_the_growth_per_second() -> None:
     found = between(before, after)
     assert (found.events_per_s, found.exits_per_s, found.exits) == (300, 15, 30)
     assert (found.lag, found.dead) == (7, 9)
+
+
+def test_only_actions_that_were_performed_are_counted() -> None:
+    worker = Process("worker")
+    assert worker.worker is not None
+    for action, outcome in (("webhook", "success"), ("send_email", "success"), ("webhook", "skip")):
+        worker.worker.performed(action, outcome, 0.01)
+    assert between(readings(NOW), readings(later(1), worker)).actions == 2
 
 
 def test_a_restarted_process_counts_from_zero() -> None:

@@ -62,6 +62,8 @@ def test_the_live_line_shows_rates_latency_lag_and_dead_letters() -> None:
         "312 events/s | 4.2 exits/s | 1,234 exits | p95 ~6.1 ms | lag 17 | dead 3"
     )
     assert live_line(QUIET).startswith("NOT READY | 0 events/s")
+    assert "actions" not in live_line(QUIET)
+    assert " | 1,234 exits | 2,345 actions | p95 " in live_line(replace(BUSY, actions=2_345))
     assert "p95 -" in live_line(QUIET)
 
 

@@ -114,6 +114,7 @@ def live_line(snapshot: Snapshot) -> str:
         f"{snapshot.events_per_s:,.0f} events/s",
         f"{snapshot.exits_per_s:,.1f} exits/s",
         f"{snapshot.exits:,} exits",
+        f"{snapshot.actions:,} actions" if snapshot.actions else "",
         f"p95 {p95}",
         f"lag {snapshot.lag:,}",
         f"dead {snapshot.dead:,}",

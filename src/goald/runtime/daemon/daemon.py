@@ -23,6 +23,7 @@ from goald.runtime.daemon.readings_watcher import LatestReadings, ReadingsWatche
 from goald.runtime.daemon.signals import STOP_SIGNALS, end_immediately
 from goald.runtime.daemon.workers.supervisor import WorkerSupervisor
 from goald.runtime.demo import tenant as demo_tenant
+from goald.runtime.demo.mail import keep_newest_mail
 from goald.runtime.heartbeat.reporter import HeartbeatReporter
 from goald.runtime.instance import Instance
 from goald.runtime.jobs.retention import Keep
@@ -40,7 +41,7 @@ from goald.runtime.wiring.daemon import (
     transfer_reporter,
     trimming,
 )
-from goald.runtime.wiring.workers import own_urls
+from goald.runtime.wiring.workers import EMAIL, MESSAGES, own_urls
 from goald.settings import HOW_TO_CHECK_TOKENS
 
 STOP_SECONDS = 23.0
@@ -230,7 +231,8 @@ class Daemon:
         transfers = transfer_reporter(self._endpoints, self._metrics)
         jobs += [erasures.run(), pages.run(), transfers.run()]
         if self._options.demo:
-            jobs.append(self._send_demo_traffic())
+            emails = self._settings.data_dir.expanduser() / MESSAGES[EMAIL]
+            jobs += [self._send_demo_traffic(), keep_newest_mail(emails, self._stop)]
         return jobs
 
     async def _configure_demo(self) -> None:

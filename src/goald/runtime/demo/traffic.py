@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from goald.runtime.demo.trials import Action, Trials
+
 TENANT = "demo"
 SOURCE = "goald/demo"
 
 Event: TypeAlias = dict[str, Any]
 """A CloudEvent as a map."""
-Action: TypeAlias = tuple[str, dict[str, Any]]
-"""The type and the data of an event, without the contact."""
 
 CONTACTS = 5_000
 MAX_OPEN = 2_000
 FEW_OPEN = 40
 """Below this number of open enrollments, about every second event starts one."""
+TRIALS = 0.002
+"""The part of the events that start a trial: an execution of `trial-welcome` about every 2 s."""
 
 GOALS: dict[str, tuple[Action, ...]] = {
     "lead-nurturing": (("contact.tag.added", {"tag_name": "Customer"}),),
@@ -37,7 +39,7 @@ GOALS: dict[str, tuple[Action, ...]] = {
         ("payment.completed", {"amount": "12.50", "currency": "USD"}),
     ),
 }
-"""The actions that complete an enrollment, for each workflow of demo.yaml."""
+"""The actions that complete an enrollment, for each workflow of demo.yaml without steps."""
 
 OTHER_ACTIONS: tuple[Action, ...] = (
     ("contact.tag.added", {"tag_name": "Newsletter"}),
@@ -81,6 +83,7 @@ class DemoTraffic:
         self._contacts = [_uuid(people) for _ in range(CONTACTS)]
         self._random = random.Random(f"{seed} {started_at.isoformat()}")
         self._open: list[_Enrollment] = []
+        self._trials = Trials(self._random)
         self._sent: deque[Event] = deque(maxlen=200)
         self._count = 0
 
@@ -96,7 +99,14 @@ class DemoTraffic:
         return event
 
     def _regular(self, now: datetime) -> Event:
+        if due := self._trials.due(now):
+            contact_id, (kind, data) = due
+            return self._event(kind, contact_id, data, now)
         chance = self._random.random()
+        if chance < TRIALS:
+            contact_id = self._random.choice(self._contacts)
+            kind, data = self._trials.start(contact_id, now)
+            return self._event(kind, contact_id, data, now)
         few = len(self._open) < FEW_OPEN
         if len(self._open) < MAX_OPEN and chance < (0.5 if few else 0.04):
             return self._enroll(now)

@@ -15,6 +15,7 @@ from goald.runtime.heartbeat.readiness import is_ready
 
 EVENTS = "goald_events_acknowledged_total"
 EXITS = "goald_exits_total"
+ACTIONS = "goald_actions_total"
 EXIT_LATENCY = "goald_exit_latency_seconds_bucket"
 
 Series: TypeAlias = tuple[str, str]
@@ -35,6 +36,8 @@ class Snapshot:
     lag: int
     dead: int
     ready: bool
+    actions: int = 0
+    """Performed for workflows since the running workers were started."""
 
 
 class RateWindow:
@@ -75,6 +78,13 @@ def between(before: Readings, after: Readings) -> Snapshot:
         lag=sum(after.lag.values()),
         dead=after.dead,
         ready=is_ready(after),
+        actions=int(
+            sum(
+                value
+                for _, labels, value in _samples(after, ACTIONS)
+                if labels["outcome"] == "success"
+            )
+        ),
     )
 
 
