@@ -79,6 +79,7 @@ def _add_commands() -> None:
         contacts,
         dead,
         doctor,
+        executions,
         explain,
         replay,
         send,
@@ -95,6 +96,7 @@ def _add_commands() -> None:
 
     for module in (daemon, apply, export, status, send, replay, explain, tail, doctor, token):
         module.add_to(app)
+    app.add_typer(executions.app, name="executions")
     app.add_typer(contacts.app, name="contacts")
     app.add_typer(sources.app, name="sources")
     app.add_typer(tenant.app, name="tenant")

@@ -36,7 +36,7 @@ RESERVED_GUARDS = (
         (
             Edit(
                 "src/goald/api/own_events/execution_requests.py",
-                "            if request in known:\n",
+                "            if request.id in known:\n",
                 "            if False:\n",
             ),
         ),

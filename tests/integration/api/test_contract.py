@@ -24,7 +24,7 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 from goald.api.app import all_routes
 from goald.api.openapi import build_document
-from goald.api.own_events import execution_requests
+from goald.domain.records import execution_requests
 from goald.domain.slots import SlotRange
 from goald.ports.change import ContactEvent
 from goald.runtime.embedded import EmbeddedEndpoints
@@ -113,7 +113,7 @@ def busy_api(module_database: Database, endpoints: EmbeddedEndpoints) -> Iterato
         served(api_app(settings)) as url,
         closing(Api(url, SECRET)) as api,
     ):
-        patch.setattr(execution_requests, "PATIENCE_S", 0.05)  # no shard answers
+        patch.setattr(execution_requests, "ANSWER_SECONDS", 0.05)  # no shard answers
         client = api.client(TENANT)
         created = [
             client.put("/api/v1/workflows/w", json={"name": "W"}),

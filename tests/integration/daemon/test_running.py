@@ -26,6 +26,12 @@ workflows:
       - {id: pause, wait: {for: 1s}}
       - {id: after, action: acme.call}
 """
+WAITING = """
+tenant: TENANT
+workflows:
+  - {id: short, name: S, active: true, goals: [], steps: [{id: pause, wait: {for: 1s}}]}
+  - {id: long, name: L, active: true, goals: [], steps: [{id: pause, wait: {for: 1h}}]}
+"""
 
 
 def tag_goal(name: str) -> dict[str, Any]:
@@ -109,6 +115,62 @@ def test_a_workflow_runs_from_its_trigger_over_a_wait_to_the_action_of_a_worker(
     statuses = "SELECT status FROM goald.workflow_enrollments WHERE tenant_id = %s"
     completed = [("completed",)] * len(contacts)
     daemon.until("every end", lambda: daemon.sql(statuses, tenant) == completed or None)
+
+
+def test_executions_are_started_read_and_cancelled_over_the_api(
+    daemon: Daemon, tenant: str
+) -> None:
+    daemon.apply(WAITING.replace("TENANT", tenant))
+    bearer = {"authorization": f"Bearer {token(daemon, tenant, 'executions:read executions:edit')}"}
+    with httpx.Client(base_url=api_url(daemon), headers=bearer, timeout=DEADLINE_S) as client:
+
+        def call(method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+            answer = client.request(method, f"/api/v1/{path}", json=body)
+            return answer.status_code, answer.json()
+
+        def start(workflow: str) -> tuple[int, dict[str, Any]]:
+            return call("POST", f"workflows/{workflow}/executions", {"contact_id": "ann"})
+
+        status, short = start("short")
+        assert (status, short["status"]) == (201, "QUEUED")
+        status, ignored = start("short")
+        assert (status, ignored["message"]) == (200, "duplicate trigger ignored")
+        assert ignored["id"] == short["id"]
+        ended = daemon.until(
+            "the end",
+            lambda: (
+                found
+                if (found := call("GET", f"executions/{short['id']}")[1])["status"] == "COMPLETED"
+                else None
+            ),
+        )
+        assert (ended["completion_reason"], ended["progress_percent"]) == ("finished", 100)
+        _, logs = call("GET", f"executions/{short['id']}/logs")
+        kinds = ["execution_started", "wait_started", "wait_ended", "execution_completed"]
+        assert [row["event_type"] for row in logs["items"]] == kinds
+
+        _, long = start("long")
+        path = f"executions/{long['id']}"
+        waiting = daemon.until(
+            "the wait",
+            lambda: found if (found := call("GET", path)[1])["waiting_for"] == "timer" else None,
+        )
+        assert waiting["waiting_reason"] == f"Its step waits until {waiting['due_at']}."
+        status, cancelled = call("POST", f"{path}/cancel")
+        assert (status, cancelled["status"]) == (200, "CANCELLED")
+        assert cancelled["action_in_flight"] is False
+        status, again = call("POST", f"{path}/cancel")
+        assert (status, again["execution_status"]) == (409, "CANCELLED")
+        _, listed = call("GET", "workflows/long/executions?status=CANCELLED")
+        assert [row["id"] for row in listed["items"]] == [long["id"]]
+
+    def run(*words: str) -> Any:
+        ran = daemon.run("executions", *words, "--tenant", tenant, "--json")
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    begun = run("start", "long", "--contact", "bob", "coupon=SPRING")
+    assert run("cancel", begun["id"])["status"] == "CANCELLED"
 
 
 def test_only_this_user_may_read_the_secrets_of_an_embedded_goald(daemon: Daemon) -> None:

@@ -12,10 +12,11 @@ from goald.adapters.redis.connect import Client, connect
 from goald.adapters.redis.stream_admin import RedisStreamAdmin
 
 if TYPE_CHECKING:
-    from goald.api.ports import ContactStore
+    from goald.api.ports import ContactStore, ExecutionRecords
     from goald.client import TailedEntry
     from goald.domain.audit.log import LogChunk
     from goald.operations.dead_letters import DeadLetterService
+    from goald.operations.executions import RequestSender
     from goald.operations.replay.event_file import BadLine
     from goald.operations.replay.replay import Replay, ReplayProgress
     from goald.operations.send import EventSender
@@ -47,6 +48,27 @@ async def contacts(dsn: str) -> AsyncIterator["ContactStore"]:
         yield PostgresContactStore(pool)
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def executions(dsn: str) -> AsyncIterator["ExecutionRecords"]:
+    """Yields the executions of workflows in this Postgres."""
+    from goald.adapters.postgres.records.executions.reader import PostgresExecutionRecords
+    from goald.adapters.postgres.tenants import TenantPool
+
+    pool = TenantPool(dsn, 1)
+    try:
+        yield PostgresExecutionRecords(pool)
+    finally:
+        await pool.close()
+
+
+def execution_requests(redis_url: str, records: "ExecutionRecords") -> "RequestSender":
+    """The service that sends requests about executions to this Redis. It sends one request."""
+    from goald.client import Publisher
+    from goald.operations.executions import RequestSender
+
+    return RequestSender(Publisher(redis_url), records)
 
 
 @asynccontextmanager

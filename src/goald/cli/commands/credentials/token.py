@@ -19,7 +19,8 @@ def token(
         str,
         typer.Option(
             help="The scopes, separated by spaces: workflows:read, workflows:edit, "
-            "events:write, contacts:read, contacts:edit, audit:read."
+            "events:write, contacts:read, contacts:edit, executions:read, executions:edit, "
+            "audit:read."
         ),
     ],
     subject: Annotated[
