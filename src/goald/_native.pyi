@@ -338,15 +338,16 @@ class Matcher:
         executions of the contact. After all events follow the results, the timers that have fired,
         and at most one job for each execution. The events of executions only are
         `workflow.action.finished`, and the requests of the API: `workflow.execution.requested`
-        (`workflow_id`, `key`: the idempotency key), `workflow.execution.cancel_requested` and
-        `workflow.execution.retry_requested` (`execution_id`, `user`). The mapping has, all but the
-        first optional:
+        (`workflow_id`, `key`: the idempotency key, `attributes`: an object, optional),
+        `workflow.execution.cancel_requested` and `workflow.execution.retry_requested`
+        (`execution_id`, `user`). The mapping has, all but the first optional:
 
         - `watermark_ms`: timers that are not later fire (X6). Call `advance_timers` with it before.
         - `inputs`: `{"kind", "tenant_id", "contact_id", "at_ms"}` with, by kind: cancel
-          (`execution_id`, `reason`), migrate and resume (`execution_id`), gate (`execution_id`,
-          `step_id`, `visit`, `attempt`, `gate`: open, closed, lost with `is_keyed`). All but gates
-          follow the events of the buffers.
+          (`execution_id`, `reason`), migrate and resume (`execution_id`), fail (`execution_id`,
+          `error`), hold (`execution_id`: timers, gates and due steps leave it as it is), gate
+          (`execution_id`, `step_id`, `visit`, `attempt`, `gate`: open, closed, lost with
+          `is_keyed`). All but gates follow the events of the buffers.
         - `grants`: the executions (tenant, contact, execution) that may start a step: they have a
           permit, if they need one, and a credit; None: all of the contacts that are evaluated.
         - `max_timers`: the most timers of one call, 1,000.
@@ -781,6 +782,9 @@ class ExecutionTransitions:
     due_ms: list[int | None]
     done_steps: list[list[str]]
     """The ids of the steps to add to those that are done."""
+    variables: list[str | None]
+    """Of a new execution, what its templates need of its start: a JSON object with the `attributes`
+    of the request, or the event as `trigger`, if they name it."""
     started_at_ms: list[int]
     migrates: list[bool]
     used_event: list[bool]

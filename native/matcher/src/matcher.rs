@@ -299,6 +299,7 @@ impl Matcher {
             apply_transition(&mut self.index, transition);
             self.start_generation();
         }
+        self.forget_moved();
         let ends = (slice.effects.end, slice.transitions.end);
         self.applied = Some((proposal.number, ends));
         Ok(())

@@ -137,6 +137,18 @@ class ShardMetrics:
             "content of a row. They are repeated after some minutes.",
             registry=registry,
         )
+        self.executions_refused = Counter(
+            "goald_executions_refused",
+            "Changes of executions that Postgres refused for their content, and that no event "
+            "caused. The execution fails.",
+            registry=registry,
+        )
+        self.executions_held = Gauge(
+            "goald_executions_held",
+            "Executions that do not run because Postgres refuses that they fail, too. They are "
+            "tried again when the shard restarts.",
+            registry=registry,
+        )
         self.missed_dropped = Counter(
             "goald_missed_dropped",
             "Enrollments that missed an event while their workflow was paused, which was not kept "

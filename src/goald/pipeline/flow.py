@@ -280,7 +280,8 @@ class ShardFlow:
                 except ContentRefused as refused:
                     if progress.bisect(proposal, refused):
                         continue
-                    committed = self._committer.skip(proposal)  # its event is dead-lettered
+                    blames_event = progress.blames_event  # then the event is dead-lettered
+                    committed = self._committer.skip(proposal, refused, blames_event=blames_event)
                 except RetryableError:
                     await self._committer.reload("commit", group, progress.repeat())
                     continue

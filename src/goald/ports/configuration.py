@@ -31,6 +31,8 @@ class WorkflowConfiguration(TypedDict):
 
     tenant_id: str
     workflow_id: str
+    name: NotRequired[str]
+    """For templates. Empty if absent."""
     goal_logic: GoalLogic
     is_active: bool
     tag_case_sensitive: NotRequired[bool]

@@ -16,7 +16,7 @@ class ExecutionRow(NamedTuple):
     done: tuple[str, ...]
     used: int
     gate: str | None
-    attributes: str | None
+    variables: str | None
 
 
 class ExecutionRows(NamedTuple):
@@ -36,7 +36,7 @@ def rows_in_memory(database: MemoryDatabase) -> ExecutionRows:
             row.id: ExecutionRow(
                 (owner := database.enrollments[row.tenant_id, row.id]).contact_id, owner.slot,
                 row.status, row.state, row.step_id, row.reason, tuple(row.done_steps),
-                len(row.used_events), row.gate, row.attributes,
+                len(row.used_events), row.gate, row.variables,
             )
             for row in of.executions.values()
         },

@@ -30,7 +30,7 @@ async def run(
     start = Transition(
         execution, 0, contact_id=contact, workflow_id=workflow, slot=slot,
         started_at_ms=at // 1_000,
-        attributes='{"street": "x"}', used_events=["form"], gate="0000000001-00000000.1",
+        variables='{"street": "x"}', used_events=["form"], gate="0000000001-00000000.1",
     )  # fmt: skip
     effect = Effect(execution, contact_id=contact, workflow_id=workflow, slot=slot, enrolled_at=at)
     committed = await store.commit(lease, with_executions([effect], start, logs=logs))
@@ -68,7 +68,7 @@ async def test_deleted_contact_is_in_no_row(tables: Tables, store: ShardStore) -
     erased = rows.executions["e-1"]
     assert erased.contact.startswith("erased:")
     assert (erased.status, erased.reason) == ("CANCELLED", "contact_deleted")
-    assert (erased.used, erased.gate, erased.attributes) == (0, None, None)
+    assert (erased.used, erased.gate, erased.variables) == (0, None, None)
     assert rows.executions["e-bob"].contact == "bob"
     assert rows.executions["e-bob"].reason is None
     assert rows.entries == {("bob", "w-1"): (NOON_MS, False)}

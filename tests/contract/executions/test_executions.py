@@ -82,17 +82,21 @@ async def loaded(
 
 async def test_start_is_written_with_its_enrollment(tables: Tables, store: ShardStore) -> None:
     lease = await store.acquire(ALL, "a")
-    start = Transition("e-1", 0, attributes='{"code": "x"}')
+    start = Transition("e-1", 0, variables='{"code": "x"}')
     await store.commit(lease, with_executions([Effect("e-1")], start))
     rows = await tables.executions()
     assert rows.executions == {
         "e-1": ExecutionRow(
             "ann", 3, "PAUSED", "sleeping", "pause", None, (), 0, None,
-            rows.executions["e-1"].attributes,
+            rows.executions["e-1"].variables,
         )
     }  # fmt: skip
-    assert (rows.executions["e-1"].attributes or "").replace(" ", "") == '{"code":"x"}'
+    assert (rows.executions["e-1"].variables or "").replace(" ", "") == '{"code":"x"}'
     assert rows.entries == {("ann", "w-1"): (NOON_MS, False)}
+    keys = [ExecutionKey("acme", "e-1"), ExecutionKey("acme", "unknown")]
+    (begun,) = await store.executions.begun(lease, keys)
+    assert (begun.execution_id, begun.started_at_us) == ("e-1", NOON_MS * 1_000)
+    assert (begun.variables or "").replace(" ", "") == '{"code":"x"}'
 
 
 async def test_steps_follow_each_other(tables: Tables, store: ShardStore) -> None:
@@ -303,6 +307,9 @@ async def test_current_plans_and_those_in_use_are_read(tables: Tables, store: Sh
     assert sorted(await store.executions.plans(lease)) == sorted([*current, used])
     of = [WorkflowKey("acme", "w-1"), WorkflowKey("acme", "unknown")]
     assert await store.executions.plans(lease, of) == current[:1]
+    ann = (TenantId("acme"), ContactId("ann"))
+    assert sorted(await store.executions.pinned_plans(lease, ann)) == sorted([current[0], used])
+    assert await store.executions.pinned_plans(lease, (ann[0], ContactId("bob"))) == []
 
 
 async def test_plan_is_read_only_while_an_open_execution_of_the_slots_uses_it(

@@ -23,7 +23,7 @@ PLAN = encode_plan(
     )
 )
 GATE = "0000000001-00000000.7"
-OF_THE_STORE = ("gate", "attributes")
+OF_THE_STORE = ("gate",)
 
 
 async def load(store: ShardStore, lease: SlotLease) -> _native.Matcher:
@@ -59,7 +59,7 @@ async def commit(
     assert of is not None
     names = [each.name for each in fields(TransitionColumns) if each.name not in OF_THE_STORE]
     columns = {name: getattr(of.transitions, name) for name in names}
-    transitions = TransitionColumns(**columns, gate=[gate], attributes=[None])
+    transitions = TransitionColumns(**columns, gate=[gate])
     logs = LogColumns(**{each.name: getattr(of.logs, each.name) for each in fields(LogColumns)})
     change = replace(change_of(proposal, 0), executions=ExecutionChange(transitions, logs))
     committed = await store.commit(lease, change)

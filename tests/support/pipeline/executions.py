@@ -45,7 +45,7 @@ class Transition:
     used_events: Sequence[str] = ()
     """Names of events."""
     gate: str | None = None
-    attributes: str | None = None
+    variables: str | None = None
     started_at_ms: int = NOON_MS
 
 
@@ -101,7 +101,7 @@ def executions(
         used_event=[bool(each.used_events) for each in of],
         used_events=[[goal_id(name) for name in each.used_events] for each in of],
         gate=[each.gate for each in of],
-        attributes=[each.attributes for each in of],
+        variables=[each.variables for each in of],
     )
     rows = LogColumns(
         transition=[log.transition for log in logs],

@@ -86,6 +86,8 @@ class FaultyStore(MemoryShardStore):
         self.after_commit: list[Exception] = []
         self.before_reload: list[Exception] = []
         self.refused_enrollments: set[str] = set()
+        self.refused_transitions: set[tuple[str, str]] = set()
+        """By contact and state."""
         self.commits = 0
 
     async def commit(self, lease: SlotLease, change: Change) -> Committed:
@@ -94,6 +96,10 @@ class FaultyStore(MemoryShardStore):
             raise self.before_commit.pop(0)
         if not self.refused_enrollments.isdisjoint(change.effects.enrollment_id):
             raise ContentRefused("Postgres refuses it: 22003: an enrollment that is refused")
+        if (of := change.executions) is not None and not self.refused_transitions.isdisjoint(
+            zip(of.transitions.contact_id, of.transitions.state, strict=True)
+        ):
+            raise ContentRefused("Postgres refuses it: 22003: a transition that is refused")
         committed = await super().commit(lease, change)
         if self.after_commit:
             raise self.after_commit.pop(0)
@@ -295,18 +301,20 @@ class InMemoryPipeline:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run a shard and a consumer; stop them in order at the end of the `with` block."""
-        shard = self.shard()
-        consumer = self.consumer(shard)
-        shard_running = asyncio.ensure_future(shard.run())
+    async def running(self, *ranges: SlotRange) -> AsyncIterator[None]:
+        """Run a shard for each range (one for all slots if none is given) and a consumer; stop them
+        in order at the end of the `with` block."""
+        ranges = ranges or (ALL,)
+        shards = [self.shard(index=index, slots=slots) for index, slots in enumerate(ranges)]
+        consumer = self.consumer(*shards, ranges=ranges)
+        shards_running = [asyncio.ensure_future(shard.run()) for shard in shards]
         consumer_running = asyncio.ensure_future(consumer.run())
 
         def is_ready() -> bool:
-            for task in (shard_running, consumer_running):
+            for task in (*shards_running, consumer_running):
                 if task.done():
                     task.result()
-            return shard.ready and consumer.ready
+            return all(shard.ready for shard in shards) and consumer.ready
 
         try:
             await self.until(is_ready)
@@ -314,13 +322,14 @@ class InMemoryPipeline:
             consumer.stop()
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await consumer_running
-            shard.stop()
+            for shard in shards:
+                shard.stop()
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await shard_running
+                await asyncio.gather(*shards_running)
         finally:
-            for task in (shard_running, consumer_running):
+            for task in (*shards_running, consumer_running):
                 task.cancel()
-            await asyncio.wait({shard_running, consumer_running})
+            await asyncio.wait({*shards_running, consumer_running})
 
     async def send(self, name: str, contact: str = "ann", **data: Any) -> None:
         """Send one event of tenant acme, as its producer would."""

@@ -1,5 +1,6 @@
 """A pipeline in memory that runs workflows, with a worker."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
@@ -51,6 +52,9 @@ class WorkflowPipeline(InMemoryPipeline):
         """The jobs that no worker has received."""
         return await self.queue.receive([NOOP], 1_000, 0.001)
 
+    async def decoded_jobs(self) -> list[tuple[ReceivedJob, Job]]:
+        return [(received, Job.parse(received.payload)) for received in await self.jobs()]
+
     async def pass_gate(self, job: Job, token: bytes) -> Passed:
         request = PassRequest(job.gate, job.slot, job.tenant_id, job.workflow_id, token)
         (answer,) = await self.queue.pass_gates([request])
@@ -64,3 +68,18 @@ class WorkflowPipeline(InMemoryPipeline):
         result = JobResult(job.gate, 0, token, NOOP, received.entry_id, event)
         (answer,) = await self.queue.finish([result])
         return answer
+
+
+async def next_job(pipeline: WorkflowPipeline) -> tuple[ReceivedJob, Job]:
+    """The next job that a worker receives."""
+    found: list[ReceivedJob] = []
+
+    async def has_job() -> bool:
+        found.extend(await pipeline.jobs())
+        return bool(found)
+
+    async with asyncio.timeout(10):
+        while not await has_job():
+            await asyncio.sleep(0.01)
+    (received,) = found
+    return received, Job.parse(received.payload)

@@ -36,7 +36,7 @@ use self::turn::Turn;
 use crate::config::GoalType;
 use crate::event::{Event, Fact};
 use crate::ids::packed::Key;
-use crate::index::{Index, NONE};
+use crate::index::{Index, KEEPS_CONTACTS, NONE};
 use crate::proposal::{EntryRef, ForwardedEvents, Proposal, RejectedEvent};
 use crate::route::routing_key;
 
@@ -168,7 +168,10 @@ impl<'i> Evaluation<'i> {
     pub fn probe(&self, event: &Event<'_>) -> Option<Probe> {
         let tenant = self.index.tenant(&event.tenant);
         if let Some(fact) = GoalFact::of(event, 0) {
-            let bits = fact.goal_type.bit() | unattached::contact_bit(fact.goal_type);
+            let mut bits = fact.goal_type.bit() | unattached::contact_bit(fact.goal_type);
+            if self.index.has_forwards() {
+                bits |= KEEPS_CONTACTS; // it may trigger a workflow, of the contact that continues
+            }
             let listens = |tenant| self.index.tenant_listens(tenant, bits);
             if !tenant.is_some_and(listens) && !known_contacts::begins_projection(&event.fact) {
                 return None;

@@ -28,6 +28,11 @@ impl<'i> Evaluation<'i> {
             || (self.index.has_forwards() && forward().is_some())
     }
 
+    /// The merged contact of an entry, if another shard has passed it on (E21).
+    pub fn original_contact(&self, entry: EntryRef<'_>) -> Option<&str> {
+        self.origins.contact(entry.buffer)
+    }
+
     /// Whether an event of the tenant is evaluated further when this proposal is committed, so that
     /// the first phase of its contact is not complete. Events beyond the tenant's share are those of
     /// a later group: if results waited for them, the results could fill the share forever.

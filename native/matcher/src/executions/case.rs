@@ -8,7 +8,7 @@ use super::input::{Observed, Options, Place, Received};
 use super::messages::Report;
 use super::registry::Registry;
 use super::run::Run;
-use crate::index::Index;
+use crate::index::{Index, State};
 use crate::plan::Contact;
 use crate::proposal::{
     Answer, CancelReason, ContactCheck, Delay, End, EntryRef, LogRow, Notification, Request,
@@ -105,6 +105,8 @@ impl<'c> Case<'c> {
                 done: Vec::new(),
                 other_done: index.executions().other_done(at).to_vec(),
                 used_events: Vec::new(),
+                variables: None,
+                is_held: false,
                 is_in_later_phase: false,
                 has_result: false,
             });
@@ -208,11 +210,31 @@ impl<'c> Case<'c> {
         run_id(self.context.index, &self.runs[run])
     }
 
-    /// Whether an event, identified by its key, started a run.
-    pub(super) fn is_started_by(&self, run: usize, source: &str, id: &str) -> bool {
+    /// Whether an event of this contact, before it was passed on, started a run.
+    pub(super) fn is_started_by(&self, run: usize, original: &str, source: &str, id: &str) -> bool {
         let workflow = &self.registry().get(self.runs[run].workflow).id;
-        let derived = super::ids::by_event(&self.tenant, workflow, &self.contact, source, id);
+        let derived = super::ids::by_event(&self.tenant, workflow, original, source, id);
         *self.id_of(run) == *derived.to_string()
+    }
+
+    /// Of two live executions of merged contacts in a workflow that allows one, the younger ends
+    /// (E21).
+    pub(crate) fn end_merged(&mut self) {
+        let now = self.context.options.now;
+        let mut seen = Vec::new();
+        for run in 0..self.runs.len() {
+            let each = &self.runs[run];
+            let is_single = self.registry().allows_one(each.now.plan);
+            if !is_single || !each.is_live() || each.now.state == State::Failed {
+                continue;
+            }
+            let workflow = each.workflow;
+            if seen.contains(&workflow) {
+                self.cancel(run, CancelReason::ContactMerged, None, now);
+            } else {
+                seen.push(workflow);
+            }
+        }
     }
 
     /// Ends all live runs.

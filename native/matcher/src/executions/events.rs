@@ -19,17 +19,18 @@ const ACTIONS: &str = "goald/actions";
 
 impl<'c> Case<'c> {
     /// Applies the next event of the contact. Returns whether it is one for executions only. Fails
-    /// if such an event is not valid.
+    /// if such an event is not valid. `original`: its contact before it was passed on.
     pub(crate) fn apply_event(
         &mut self,
         entry: EntryRef<'c>,
         event: &Event<'c>,
+        original: &str,
     ) -> Result<bool, String> {
         let at = Received::of(entry);
         match &event.fact {
             Fact::Other if is_message(event) => {
                 let message = Message::read(event)?;
-                self.apply_message(entry, event, message, at);
+                self.apply_message(entry, event, message, original);
                 return Ok(true);
             }
             Fact::ContactUpdated => {
@@ -41,9 +42,11 @@ impl<'c> Case<'c> {
                         self.cancel_all(CancelReason::ContactOptedOut, at.ms);
                     }
                 }
-                self.observe(entry, event, data.names_of("attributes").to_vec());
+                self.observe(entry, event, original, data.names_of("attributes").to_vec());
             }
-            fact if GoalType::of(fact).is_some() => self.observe(entry, event, Vec::new()),
+            fact if GoalType::of(fact).is_some() => {
+                self.observe(entry, event, original, Vec::new());
+            }
             _ => {}
         }
         Ok(false)
@@ -54,14 +57,15 @@ impl<'c> Case<'c> {
         entry: EntryRef<'c>,
         event: &Event<'c>,
         message: Message,
-        at: Received,
+        original: &str,
     ) {
+        let at = Received::of(entry);
         let answer = match message {
             Message::Result(report) => {
                 self.reports.push((entry, report));
                 return;
             }
-            Message::Start { workflow, key } => self.request(&workflow, &key, at),
+            Message::Start(request) => self.request(request, original, at),
             Message::Retry { execution, user } => {
                 self.retry_manually(&execution, user.as_deref(), at.ms)
             }
@@ -93,7 +97,9 @@ impl<'c> Case<'c> {
             InputKind::Cancel { execution, .. } | InputKind::Migrate { execution } => {
                 (execution, true)
             }
-            InputKind::Resume { execution } => (execution, false),
+            InputKind::Resume { execution }
+            | InputKind::Fail { execution, .. }
+            | InputKind::Hold { execution } => (execution, false),
             InputKind::Gate(_) => return,
         };
         let found = self.find(execution);
@@ -107,6 +113,8 @@ impl<'c> Case<'c> {
         match input.kind {
             InputKind::Cancel { reason, .. } => self.cancel(run, reason, None, input.at),
             InputKind::Migrate { .. } => self.request_migration(run),
+            InputKind::Fail { error, .. } => self.fail_refused(run, error, input.at),
+            InputKind::Hold { .. } => self.runs[run].is_held = true,
             InputKind::Resume { .. } | InputKind::Gate(_) => {
                 let now = &mut self.runs[run].now;
                 if now.state == State::OnHold {
@@ -117,7 +125,13 @@ impl<'c> Case<'c> {
     }
 
     /// An event ends waits, then starts executions.
-    fn observe(&mut self, entry: EntryRef<'c>, event: &Event<'c>, changed: Vec<Text<'c>>) {
+    fn observe(
+        &mut self,
+        entry: EntryRef<'c>,
+        event: &Event<'c>,
+        original: &str,
+        changed: Vec<Text<'c>>,
+    ) {
         let hops = if *event.source == *ACTIONS {
             let hops = Members::of_event(entry.entry.event).integer("hops");
             hops.unwrap_or(0).clamp(0, i64::from(u8::MAX)) as u8
@@ -127,6 +141,7 @@ impl<'c> Case<'c> {
         let observed = Observed {
             entry,
             event: event.clone(),
+            original: original.into(),
             at: Received::of(entry),
             hops,
             changed,
@@ -195,7 +210,8 @@ impl<'c> Case<'c> {
             }
         }
         let key: Uuid = event_key(&event.source, &event.id);
-        if self.is_started_by(run, &event.source, &event.id) || self.is_used(run, key) {
+        let is_own = self.is_started_by(run, &observed.original, &event.source, &event.id);
+        if is_own || self.is_used(run, key) {
             return false;
         }
         self.runs[run].used_events.push(key);

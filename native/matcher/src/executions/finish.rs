@@ -92,6 +92,7 @@ impl Case<'_> {
             done: std::mem::take(&mut run.done),
             other_done: std::mem::take(&mut run.other_done),
             started_at: run.started_at,
+            variables: run.variables.take(),
             end: run.end.map(|(end, _)| end),
             job: run.job.take(),
             closes_gate: was_running && !is_same_job && !run.has_result,

@@ -49,6 +49,15 @@ pub enum InputKind<'a> {
     Resume {
         execution: &'a str,
     },
+    /// The commit of a later phase of the execution was refused: it fails (D4).
+    Fail {
+        execution: &'a str,
+        error: &'a str,
+    },
+    /// The execution cannot fail either: timers, gates and jobs leave it as it is.
+    Hold {
+        execution: &'a str,
+    },
     Gate(GateAnswer<'a>),
 }
 
@@ -189,6 +198,8 @@ pub(crate) struct Place {
 pub(super) struct Observed<'c> {
     pub entry: EntryRef<'c>,
     pub event: Event<'c>,
+    /// The contact of the event before it was passed on (E21).
+    pub original: Box<str>,
     pub at: Received,
     /// Of a change that an action made (X14).
     pub hops: u8,

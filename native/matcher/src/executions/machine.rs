@@ -87,6 +87,16 @@ impl<'c> Machine<'c> {
         &mut self.cases[number]
     }
 
+    /// Adds the contacts whose executions moved to them (E21), and ends those that they may not have.
+    pub fn end_merged(&mut self) {
+        let index = self.context.index;
+        for contact in index.executions().moved() {
+            let (tenant, contact) = index.contact_key(contact);
+            let case = self.open(&tenant, &contact);
+            self.cases[case].end_merged();
+        }
+    }
+
     /// Adds the contacts of the gates, of the timers that have fired, the oldest first, and of the
     /// grants.
     pub fn open_due(&mut self) {

@@ -1,6 +1,8 @@
 //! The events that are for executions only: results of actions, and requests of the API. Their types
 //! are reserved, so that only goald sends them (X13).
 
+use serde_json::Value;
+
 use super::input::{ActionResult, AttemptKey, Outcome};
 use crate::decode::Members;
 use crate::event::Event;
@@ -10,6 +12,8 @@ const RESULT: &str = "workflow.action.finished";
 const START: &str = "workflow.execution.requested";
 const CANCEL: &str = "workflow.execution.cancel_requested";
 const RETRY: &str = "workflow.execution.retry_requested";
+/// The most bytes of the attributes of a request.
+const ATTRIBUTE_BYTES: usize = 8 << 10;
 
 /// A result of an action, copied from its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +43,20 @@ impl Report {
     }
 }
 
+/// Starts an execution of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StartRequest {
+    pub workflow: Box<str>,
+    /// The `Idempotency-Key`, or a random one.
+    pub key: Box<str>,
+    /// Given for this execution: a JSON object.
+    pub attributes: Option<Box<str>>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
     Result(Report),
-    /// Starts an execution of a workflow. `key`: the `Idempotency-Key`, or a random one.
-    Start {
-        workflow: Box<str>,
-        key: Box<str>,
-    },
+    Start(StartRequest),
     Cancel {
         execution: Box<str>,
         user: Option<Box<str>>,
@@ -74,10 +84,11 @@ impl Message {
         let user = || data.text("user").map(Into::into);
         Ok(match &*event.name {
             RESULT => Message::Result(report(&data, text)?),
-            START => Message::Start {
+            START => Message::Start(StartRequest {
                 workflow: text("workflow_id")?,
                 key: text("key")?,
-            },
+                attributes: attributes(event, &data)?,
+            }),
             CANCEL => Message::Cancel {
                 execution: text("execution_id")?,
                 user: user(),
@@ -88,6 +99,28 @@ impl Message {
             },
             other => return Err(format!("{other} is not for executions")),
         })
+    }
+}
+
+/// The attributes of a request, as JSON. `None` if it has none.
+fn attributes(event: &Event<'_>, data: &Members<'_>) -> Result<Option<Box<str>>, String> {
+    if !data.has("attributes") {
+        return Ok(None);
+    }
+    let whole = serde_json::from_str(&event.data.to_whole_json());
+    let whole: serde_json::Map<String, Value> = whole.unwrap_or_default();
+    match whole.get("attributes") {
+        Some(Value::Null) => Ok(None),
+        Some(given @ Value::Object(_)) => {
+            let json = given.to_string();
+            if json.len() > ATTRIBUTE_BYTES {
+                return Err(format!(
+                    "data.attributes has more than {ATTRIBUTE_BYTES} bytes"
+                ));
+            }
+            Ok(Some(json.into()))
+        }
+        _ => Err(missing("attributes")),
     }
 }
 

@@ -6,7 +6,7 @@ use super::queue::Queue;
 use crate::config::ConfigError;
 use crate::event::Fact;
 use crate::index::Executions;
-use crate::plan::{Plan, Step, StepKind, Zones};
+use crate::plan::{Allow, Plan, Step, StepKind, Zones};
 
 /// How steps are treated that became due while the workflow was inactive (X7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +246,12 @@ impl Registry {
         let current = self.workflows[workflow as usize].current;
         let trigger = current.and_then(|plan| self.plan(plan).plan.trigger.as_ref());
         trigger.is_some_and(|pattern| pattern.listens(fact))
+    }
+
+    /// Whether a contact may have one live execution of the workflow of this plan (X9).
+    pub(crate) fn allows_one(&self, plan: u32) -> bool {
+        let current = self.get(self.plan(plan).workflow).current;
+        self.plan(current.unwrap_or(plan)).plan.reentry.allow == Allow::AfterExit
     }
 
     pub(super) fn get(&self, workflow: u32) -> &Workflow {

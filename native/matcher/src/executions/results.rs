@@ -57,6 +57,9 @@ impl<'c> Case<'c> {
     /// The run whose outstanding job is this attempt, and its action.
     fn outstanding(&self, key: AttemptKey<'_>) -> Option<(usize, &'c Act)> {
         let run = self.find(key.execution)?;
+        if self.runs[run].is_held {
+            return None;
+        }
         let now = self.runs[run].now;
         let step = self.registry().plan(now.plan).plan.step(now.step)?;
         let is_same = now.state == State::Running
@@ -211,6 +214,15 @@ impl<'c> Case<'c> {
         let now = self.context.options.now;
         self.log_step(run, "max_retries_exhausted", now);
         self.fail_with(run, Some("the step has had 65,535 attempts"), now);
+    }
+
+    /// Fails a run because the commit of a later phase of it was refused.
+    #[cold]
+    pub(super) fn fail_refused(&mut self, run: usize, error: &str, at: i64) {
+        if self.runs[run].now.state != State::Failed {
+            self.log_with(run, "action_failed", at, error);
+            self.fail_with(run, Some(error), at);
+        }
     }
 
     /// The number of the run becomes that of its transition when the contact is finished.

@@ -28,6 +28,10 @@ pub(super) struct Run {
     /// The done steps that its plan does not have.
     pub other_done: Vec<Box<str>>,
     pub used_events: Vec<Uuid>,
+    /// Of a new execution (`Transition::variables`).
+    pub variables: Option<Box<str>>,
+    /// Timers, gates and jobs leave it as it is.
+    pub is_held: bool,
     /// Results, timers or jobs have changed it.
     pub is_in_later_phase: bool,
     /// Its gate is finished, because its result is here.

@@ -5,7 +5,9 @@ use uuid::Uuid;
 use super::case::Case;
 use super::ids;
 use super::input::{Observed, Received, StartFacts};
+use super::messages::StartRequest;
 use super::run::Run;
+use crate::event::Event;
 use crate::index::{Execution, State, Steps};
 use crate::plan::{Allow, UTC};
 use crate::proposal::{Answer, CancelReason, StartCheck};
@@ -16,12 +18,13 @@ const MAX_HOPS: u8 = 10;
 const DUPLICATE_WINDOW: i64 = 5_000;
 
 /// A trigger of a workflow that has been accepted so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Start {
     workflow: u32,
     id: Uuid,
     at: Received,
     hops: u8,
+    variables: Option<Box<str>>,
 }
 
 impl<'c> Case<'c> {
@@ -50,20 +53,41 @@ impl<'c> Case<'c> {
                 self.log_other("hop_limit_reached", at.ms, Some(id), None);
                 continue;
             }
-            let id = ids::by_event(&self.tenant, id, &self.contact, &event.source, &event.id);
+            let id = ids::by_event(
+                &self.tenant,
+                id,
+                &observed.original,
+                &event.source,
+                &event.id,
+            );
+            let names_trigger = registry.plan(current).plan.names_trigger;
+            let variables = names_trigger.then(|| trigger_of(event));
             let start = Start {
                 workflow,
                 id,
                 at,
                 hops: observed.hops,
+                variables,
             };
             self.start(start);
         }
     }
 
-    /// Starts an execution by a request. `None` if facts are missing.
-    pub(super) fn request(&mut self, workflow: &str, key: &str, at: Received) -> Option<Answer> {
-        let id = ids::by_request(&self.tenant, workflow, &self.contact, key);
+    /// Starts an execution by a request. `original`: its contact before it was passed on. `None` if facts are
+    /// missing.
+    pub(super) fn request(
+        &mut self,
+        request: StartRequest,
+        original: &str,
+        at: Received,
+    ) -> Option<Answer> {
+        let StartRequest {
+            workflow,
+            key,
+            attributes,
+        } = request;
+        let workflow = &workflow;
+        let id = ids::by_request(&self.tenant, workflow, original, &key);
         let Some(workflow) = self.registry().find(&self.tenant, workflow) else {
             return Some(Answer::InactiveWorkflow);
         };
@@ -72,6 +96,7 @@ impl<'c> Case<'c> {
             id,
             at,
             hops: 0,
+            variables: attributes.map(|json| format!(r#"{{"attributes":{json}}}"#).into()),
         })
     }
 
@@ -98,7 +123,7 @@ impl<'c> Case<'c> {
             self.log_other("opt_out_blocked", start.at.ms, Some(&workflow.id), None);
             return Some(Answer::OptedOut);
         }
-        if let Some(answer) = self.blocked(start, facts) {
+        if let Some(answer) = self.blocked(&start, facts) {
             let message = answer.name();
             let row = self.log_other(
                 "deduplication_blocked",
@@ -109,8 +134,9 @@ impl<'c> Case<'c> {
             row.message = Some(message.into());
             return Some(answer);
         }
+        let id = start.id;
         self.begin(start, plan);
-        Some(Answer::Started(start.id))
+        Some(Answer::Started(id))
     }
 
     /// The rows of Postgres about a start; `None` if they must be read.
@@ -132,7 +158,7 @@ impl<'c> Case<'c> {
     }
 
     /// The reason for which a start is not allowed, if there is one.
-    fn blocked(&self, start: Start, facts: StartFacts) -> Option<Answer> {
+    fn blocked(&self, start: &Start, facts: StartFacts) -> Option<Answer> {
         let in_group = self.last_starts.iter().rev();
         let in_group = in_group.filter(|(workflow, _)| *workflow == start.workflow);
         let last = in_group.map(|(_, at)| *at).chain(facts.last_started).max();
@@ -193,10 +219,22 @@ impl<'c> Case<'c> {
             done: Vec::new(),
             other_done: Vec::new(),
             used_events: Vec::new(),
+            variables: start.variables,
+            is_held: false,
             is_in_later_phase: false,
             has_result: false,
         });
         let run = self.runs.len() - 1;
         self.log_step(run, "execution_started", start.at.ms);
     }
+}
+
+/// An event as the templates of the execution that it starts see it.
+fn trigger_of(event: &Event<'_>) -> Box<str> {
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let (id, source, name) = (text(&event.id), text(&event.source), text(&event.name));
+    let (time, data) = (text(&event.time), event.data.to_json());
+    let fields =
+        format!(r#""id":{id},"source":{source},"type":{name},"time":{time},"data":{data}"#);
+    format!(r#"{{"trigger":{{{fields}}}}}"#).into()
 }

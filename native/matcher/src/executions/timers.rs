@@ -26,7 +26,8 @@ impl<'c> Case<'c> {
             let due = self.runs[run].before.and_then(|before| before.due);
             // A timer that this evaluation has set fires in another one.
             let is_due = due.is_some_and(|due| due <= watermark) && self.runs[run].now.due == due;
-            if let (true, true, Some(due)) = (is_due, self.runs[run].is_live(), due) {
+            let may_fire = self.runs[run].is_live() && !self.runs[run].is_held;
+            if let (true, true, Some(due)) = (is_due, may_fire, due) {
                 self.fire(run, due);
             }
         }
@@ -85,7 +86,8 @@ impl<'c> Case<'c> {
     /// Releases at most one job of each run (X1).
     pub(super) fn release(&mut self) {
         for run in 0..self.runs.len() {
-            while self.runs[run].is_live() && self.runs[run].now.state.is_due() {
+            let is_held = self.runs[run].is_held;
+            while !is_held && self.runs[run].is_live() && self.runs[run].now.state.is_due() {
                 let now = self.runs[run].now;
                 let is_released = match self.registry().plan(now.plan).plan.act(now.step) {
                     Some(act) => self.skips(run, act) || self.release_job(run, act),

@@ -1,9 +1,13 @@
 //! The executions of the shard. They share the contact index with the goals.
 
+use std::collections::HashSet;
+
 use super::Matcher;
 use crate::config::ConfigError;
-use crate::executions::{ExecutionKey, Queue, QueuedExecution, TenantSettings, WorkflowPlans};
-use crate::index::{LoadError, State};
+use crate::executions::{
+    ExecutionKey, Queue, QueuedExecution, Registry, TenantSettings, WorkflowPlans,
+};
+use crate::index::{Index, LoadError, State};
 
 impl Matcher {
     /// Sets the data of a time zone, in the format of RFC 9636 (TZif).
@@ -34,8 +38,19 @@ impl Matcher {
     }
 
     /// Whether the last stream of executions was complete.
-    pub fn load_executions_ended(&self) -> bool {
+    pub fn load_executions_ended(&mut self) -> bool {
+        self.forget_moved();
         self.execution_loader.ended()
+    }
+
+    /// Forgets the contacts to which executions moved and that have no more than they may (E21).
+    pub(super) fn forget_moved(&mut self) {
+        let (index, registry) = (&self.index, &self.registry);
+        let single = index.executions().moved();
+        let single = single.filter(|&contact| !has_several(index, registry, contact));
+        for contact in single.collect::<Vec<_>>() {
+            self.index.executions_mut().forget_moved(contact);
+        }
     }
 
     /// Fires the timers that are not later than `watermark`, in milliseconds (X6). The executions
@@ -86,4 +101,18 @@ impl Matcher {
         let (tenant, contact) = self.index.contact_key(contact);
         (tenant, contact, self.index.enrollment_id(enrollment))
     }
+}
+
+/// Whether a contact has several live executions of a workflow that allows one.
+fn has_several(index: &Index, registry: &Registry, contact: u32) -> bool {
+    let executions = index.executions();
+    let live = index
+        .of_contact(contact)
+        .filter_map(|(enrollment, record)| {
+            let execution = executions.get(executions.of(enrollment)?);
+            let is_live = execution.state != State::Failed && registry.allows_one(execution.plan);
+            is_live.then(|| record.workflow())
+        });
+    let mut seen = HashSet::new();
+    !live.into_iter().all(|workflow| seen.insert(workflow))
 }

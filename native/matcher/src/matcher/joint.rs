@@ -57,9 +57,10 @@ impl<'c> Joint<'c> {
         if !is_complete {
             return;
         }
+        let original = evaluation.original_contact(entry).unwrap_or(&event.contact);
         case.place.position += u32::from(describes);
         (case.place.contact_events, case.place.deletions) = place;
-        match case.apply_event(entry, event) {
+        match case.apply_event(entry, event, original) {
             Ok(true) => evaluation.count_message(event),
             Ok(false) => {}
             Err(reason) => evaluation.refuse(entry, event, reason),
@@ -85,8 +86,10 @@ impl<'c> Joint<'c> {
                 out.postponed.push(number);
             }
         }
+        self.machine.end_merged();
         self.machine.open_due();
         for mut case in self.machine.into_cases() {
+            end_enrollments(&mut case, &mut evaluation);
             (case.place.contact_events, case.place.deletions) = self.place;
             // The rest of an event of the contact may follow in a later call.
             if options.only_events || evaluation.holds(&case.tenant) {

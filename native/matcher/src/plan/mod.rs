@@ -31,6 +31,8 @@ pub struct Plan {
     pub trigger: Option<Pattern>,
     /// In the order of the document. The position after the last one is the end.
     pub steps: Box<[Step]>,
+    /// Whether templates may name the event that triggers an execution.
+    pub names_trigger: bool,
     /// By step: the step after it and its branches.
     following: Box<[u8]>,
 }

@@ -37,6 +37,11 @@ impl Plan {
     }
 }
 
+/// Whether templates of a step may name the event that triggers an execution.
+fn names_trigger(step: &Step) -> bool {
+    matches!(&step.kind, StepKind::Act(act) if act.config.contains("trigger"))
+}
+
 /// The tables to which conditions and patterns refer.
 struct Tables<'v, 'a> {
     tags: &'v [Value<'a>],
@@ -75,6 +80,7 @@ fn plan(fields: &[Value<'_>], tag_case_sensitive: bool) -> Option<Plan> {
         reentry: read_reentry(reentry.array()?)?,
         trigger: trigger.optional(|pattern| tables.pattern(pattern))?,
         following: following(&steps),
+        names_trigger: steps.iter().any(names_trigger),
         steps,
     })
 }

@@ -126,6 +126,9 @@ pub struct Transition {
     /// The steps that were done, and that its version does not have. Of the whole execution.
     pub other_done: Vec<Box<str>>,
     pub started_at: i64,
+    /// Of a new execution, what its templates need of its start: a JSON object with the `attributes` of
+    /// the request, or the event as `trigger`, if they name it.
+    pub variables: Option<Box<str>>,
     pub end: Option<End>,
     pub job: Option<Job>,
     /// The gate of this attempt of the guard's step must be closed before the commit.

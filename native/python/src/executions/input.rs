@@ -27,6 +27,11 @@ enum Kind {
     },
     Migrate(String),
     Resume(String),
+    Fail {
+        execution: String,
+        error: String,
+    },
+    Hold(String),
     Gate {
         attempt: Attempt,
         gate: Gate,
@@ -78,6 +83,8 @@ impl OwnedInput {
             },
             Kind::Migrate(execution) => InputKind::Migrate { execution },
             Kind::Resume(execution) => InputKind::Resume { execution },
+            Kind::Fail { execution, error } => InputKind::Fail { execution, error },
+            Kind::Hold(execution) => InputKind::Hold { execution },
             Kind::Gate { attempt, gate } => InputKind::Gate(GateAnswer {
                 key: attempt.key(),
                 gate: *gate,
@@ -109,6 +116,11 @@ fn kind(dict: &Bound<'_, PyDict>) -> PyResult<Kind> {
         }
         "migrate" => Kind::Migrate(execution()?),
         "resume" => Kind::Resume(execution()?),
+        "fail" => Kind::Fail {
+            execution: execution()?,
+            error: required(dict, "error")?,
+        },
+        "hold" => Kind::Hold(execution()?),
         _ => return Err(unknown("kind")),
     })
 }

@@ -196,6 +196,7 @@ columns!(ExecutionTransitions(ExecutionProposal) {
     since_seq: u16 = |(_, row)| row.after.since_seq,
     due_ms: Option<i64> = |(_, row)| row.after.due,
     done_steps: Vec<String> = |(_, row)| row.done.iter().map(ToString::to_string).collect(),
+    variables: Option<&str> = |(_, row)| row.variables.as_deref(),
     started_at_ms: i64 = |(_, row)| row.started_at,
     migrates: bool = |(_, row)| row.after.migrates,
     used_event: bool = |(_, row)| row.after.used_event,

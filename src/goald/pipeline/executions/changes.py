@@ -52,7 +52,7 @@ def execution_change(
             used_event=of.used_event,
             used_events=of.used_events,
             gate=gates,
-            attributes=[None] * len(of),
+            variables=of.variables,
         ),
         LogColumns(
             transition=logs.transition,

@@ -12,7 +12,7 @@ from functools import partial
 from goald.domain.actions.gates import GateId, GateSeries, gate_series
 from goald.domain.errors import ServerReplaced
 from goald.domain.fail_points import FailPoint
-from goald.domain.ids import TenantId, WorkflowId
+from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.ports.actions.gates import GateRun, Gates, GateState, JobEntry, Registration
@@ -109,6 +109,11 @@ class SlotGates:
         keys = [(TenantId(tenant), WorkflowId(workflow)) for tenant, workflow in workflows]
         change = partial(self._gates.set_active, keys, is_active=is_active)
         await self._context.retry("Redis: gates", "set_active", change)
+
+    async def erase(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
+        """Erase the rendered payloads of deleted contacts, whose gates are closed (X3)."""
+        erase = partial(self._gates.erase_payloads, contacts)
+        await self._context.retry("Redis: jobs", "erase_payloads", erase)
 
     async def take_permits(self, requests: Sequence[tuple[Permit, int]]) -> Sequence[PermitAnswer]:
         """Take permits, each with the limit of its account, before the commit that makes the

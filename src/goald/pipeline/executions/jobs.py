@@ -1,14 +1,29 @@
 """Builds the jobs of committed transitions, for their streams."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from goald.domain.actions.gates import ActionType, GateId
 from goald.domain.actions.job import Job
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
+from goald.domain.times import rfc3339
 from goald.ports.actions.gates import JobEntry
+from goald.ports.configuration import WorkflowKey
+from goald.ports.executions.store import ExecutionKey, ExecutionStart
+
+START_VARIABLES: Final = ("trigger", "started_at", "attributes")
+
+
+class JobFacts(NamedTuple):
+    """The facts that the templates of jobs use."""
+
+    contacts: Mapping[ContactKey, StoredContact]
+    starts: Mapping[ExecutionKey, ExecutionStart]
+    """Of the jobs that need them."""
+    workflows: Callable[[WorkflowKey], str]
+    """Returns the name of a workflow."""
 
 
 class StartedJob(NamedTuple):
@@ -31,21 +46,27 @@ class StartedJob(NamedTuple):
     hops: int
 
     @property
+    def execution(self) -> ExecutionKey:
+        return ExecutionKey(self.tenant_id, self.execution_id)
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether its templates may name more of the start of its execution than the id."""
+        return any(name in self.config for name in START_VARIABLES)
+
+    @property
     def contact(self) -> ContactKey:
         return self.tenant_id, self.contact_id
 
 
-def job_entries(
-    jobs: Sequence[StartedJob], stored: Mapping[ContactKey, StoredContact], now_us: int
-) -> list[JobEntry]:
-    """The entries of jobs, with the contacts that their templates name."""
-    return [
-        JobEntry(job.gate, job.action, _job(job, stored.get(job.contact)).encode(now_us))
-        for job in jobs
-    ]
+def job_entries(jobs: Sequence[StartedJob], facts: JobFacts, now_us: int) -> list[JobEntry]:
+    """The entries of jobs, with the variables of their templates."""
+    return [JobEntry(job.gate, job.action, _job(job, facts).encode(now_us)) for job in jobs]
 
 
-def _job(job: StartedJob, stored: StoredContact | None) -> Job:
+def _job(job: StartedJob, facts: JobFacts) -> Job:
+    workflow = WorkflowKey(job.tenant_id, job.workflow_id)
+    execution, trigger = _start(job, facts.starts.get(job.execution))
     return Job(
         gate=job.gate,
         tenant_id=TenantId(job.tenant_id),
@@ -59,13 +80,25 @@ def _job(job: StartedJob, stored: StoredContact | None) -> Job:
         key=job.key,
         config=json.loads(job.config),
         variables={
-            "contact": _contact(job.contact_id, stored),
-            "execution": {"id": job.execution_id},
-            "workflow": {"id": job.workflow_id},
+            "contact": _contact(job.contact_id, facts.contacts.get(job.contact)),
+            "execution": execution,
+            "workflow": {"id": job.workflow_id, "name": facts.workflows(workflow)},
+            **trigger,
         },
         connection=job.connection,
         hops=job.hops,
     )
+
+
+def _start(job: StartedJob, start: ExecutionStart | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The variable `execution`, and the variables of its trigger."""
+    execution: dict[str, Any] = {"id": job.execution_id}
+    if start is None:
+        return execution, {}
+    given = json.loads(start.variables or "{}")
+    execution["started_at"] = rfc3339(start.started_at_us)
+    execution["attributes"] = given.pop("attributes", {})
+    return execution, given
 
 
 def _contact(contact_id: str, stored: StoredContact | None) -> dict[str, Any]:

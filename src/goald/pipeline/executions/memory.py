@@ -7,12 +7,13 @@ from zoneinfo import available_timezones
 
 from goald import _native
 from goald.domain.actions.gates import ActionType
+from goald.domain.contacts.merging import ContactKey
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, EnrollmentId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import slot_of
 from goald.pipeline.executions.release.queues import QueueKey
-from goald.pipeline.executions.release.releases import QueuedExecution
+from goald.pipeline.executions.release.releases import Grant, QueuedExecution
 from goald.ports.actions.permits import Permit
 from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.executions.store import ExecutionStore, StoredPlan
@@ -29,6 +30,7 @@ class ExecutionMemory:
         self._store = store
         self._workflows: dict[WorkflowKey, bool] = {}
         """The workflows that are not deleted, and whether they are active."""
+        self._names: dict[WorkflowKey, str] = {}
         self._by_case: set[str] = set()
         """The tenants that distinguish names of tags by case."""
         self._planned: set[WorkflowKey] = set()
@@ -45,14 +47,21 @@ class ExecutionMemory:
         for each in changed.workflows:
             key = WorkflowKey(each["tenant_id"], each["workflow_id"])
             self._workflows[key] = each["is_active"]
+            self._names[key] = each.get("name", "")
             keys.append(key)
             if each.get("tag_case_sensitive", False):
                 self._by_case.add(key.tenant_id)
             else:
                 self._by_case.discard(key.tenant_id)
-        for tenant, workflow in changed.deleted:
-            self._workflows.pop(WorkflowKey(tenant, workflow), None)
+        for key in (WorkflowKey(*of) for of in changed.deleted):
+            self._workflows.pop(key, None)
+            self._names.pop(key, None)
+            keys.append(key)
         return keys
+
+    def name_of(self, workflow: WorkflowKey) -> str:
+        """The name of a workflow; empty if it was deleted."""
+        return self._names.get(workflow, "")
 
     def inactive(self) -> list[WorkflowKey]:
         """The workflows with a plan that are not active (X11)."""
@@ -68,15 +77,24 @@ class ExecutionMemory:
         """Load the current plans of these workflows; None: every plan that may be needed. Raises
         LeaseLost or ServiceUnavailable."""
         plans = await self._store.plans(lease, workflows)
+        self._update(plans, workflows or ())
+
+    async def load_pinned_plans(self, lease: SlotLease, contact: ContactKey) -> None:
+        """Load the plans of a contact to which executions moved: they may use versions that no
+        other execution of the slots does. Raises LeaseLost or ServiceUnavailable."""
+        self._update(await self._store.pinned_plans(lease, contact), ())
+
+    def _update(self, plans: Sequence[StoredPlan], workflows: Sequence[WorkflowKey]) -> None:
+        """Take the plans of workflows. `workflows`: those that may have no plan any more."""
         if plans and not self._planned:
             self._matcher.set_zones(_zones())
         of_workflow: dict[WorkflowKey, list[StoredPlan]] = {}
         for plan in plans:
             of_workflow.setdefault(WorkflowKey(plan.tenant_id, plan.workflow_id), []).append(plan)
-        changed = of_workflow.keys() | (self._planned & set(workflows or ()))
+        changed = of_workflow.keys() | (self._planned & set(workflows))
         self._planned |= of_workflow.keys()
         self._matcher.update_plans(
-            [self._update(key, of_workflow.get(key, ())) for key in sorted(changed)]
+            [self._described(key, of_workflow.get(key, ())) for key in sorted(changed)]
         )
 
     async def load(self, lease: SlotLease) -> None:
@@ -113,6 +131,11 @@ class ExecutionMemory:
             for tenant, contact, execution in self._matcher.executions_in(state)
         ]
 
+    def active_of(self, contacts: set[ContactKey]) -> list[Grant]:
+        """(tenant, contact, execution) of the ACTIVE executions of these contacts."""
+        active = (row for state in ACTIVE_STATES for row in self._matcher.executions_in(state))
+        return [row for row in active if row[:2] in contacts]
+
     def advance_timers(self, watermark_ms: int) -> None:
         """See `_native.Matcher.advance_timers`."""
         self._matcher.advance_timers(watermark_ms)
@@ -130,7 +153,7 @@ class ExecutionMemory:
         rows = self._matcher.queued_executions(*queue, limit)
         return [QueuedExecution(contact, id_, permit) for _, contact, id_, _, permit in rows]
 
-    def _update(self, key: WorkflowKey, plans: Sequence[StoredPlan]) -> dict[str, object]:
+    def _described(self, key: WorkflowKey, plans: Sequence[StoredPlan]) -> dict[str, object]:
         current = [plan.version for plan in plans if plan.is_current]
         return {
             "tenant_id": key.tenant_id,

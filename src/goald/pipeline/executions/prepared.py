@@ -1,6 +1,6 @@
 """The executions of a slice, when their gates are closed and the slice can be committed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from goald import _native
@@ -16,6 +16,8 @@ class PreparedExecutions:
     change: ExecutionChange
     jobs: Mapping[int, StartedJob]
     """The jobs to publish, by the index of their transition."""
+    cancelled: Set[int]
+    """The transitions that cancel an action which no worker has begun."""
     exits_in_flight: Mapping[int, bool]
     """By the effects with a transition: whether a worker may be calling the provider, because the
     gate was passed or lost."""

@@ -10,24 +10,33 @@ from goald import _native
 from goald.domain.actions.gates import ActionType, GateId
 from goald.domain.contacts.merging import ContactKey
 from goald.domain.errors import CommitUnknown, ServerReplaced
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.executions.changes import execution_change
 from goald.pipeline.executions.gates import SlotGates
 from goald.pipeline.executions.in_flight import JobsInFlight, Key
-from goald.pipeline.executions.jobs import StartedJob, job_entries
+from goald.pipeline.executions.jobs import StartedJob
 from goald.pipeline.executions.memory import ExecutionMemory
 from goald.pipeline.executions.prepared import PreparedExecutions
+from goald.pipeline.executions.publish import JobPublisher
 from goald.pipeline.executions.recovery import JobInFlight, compare
+from goald.pipeline.executions.refused import RefusedExecution, RefusedExecutions
 from goald.pipeline.executions.release.credits import Credits
 from goald.pipeline.executions.release.queues import QueueKey
-from goald.pipeline.executions.release.releases import Grant, Releases
+from goald.pipeline.executions.release.releases import Grant, Releases, permit_of
 from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.shard_batch import StreamMark
 from goald.ports.actions.gates import GateStatus
+from goald.ports.actions.permits import PermitAnswer
 from goald.ports.configuration import Configuration
 from goald.ports.executions.store import ExecutionKey
 from goald.ports.shard_store import ShardStore
+
+MOVED_SECONDS: Final = 10.0
+"""The permits of executions whose contact was merged are returned after this time: then the shard
+of the other contact has taken its own, so that the count is never too low."""
+UNLIMITED: Final = 2**31 - 1
 
 TICK_SECONDS: Final = 0.05
 """How often due timers and steps are looked for while no events arrive."""
@@ -63,10 +72,10 @@ class ShardExecutions:
         self.uncommitted: set[ContactKey] = set()
         """The contacts of transitions that were proposed and are not known to be committed. They
         are loaded again after a failure: a group without events names no contacts."""
-        self._started_jobs: list[StartedJob] = []
-        self._returned: list[Grant] = []
-        """Permits to return."""
-        self._committed = asyncio.Event()
+        self._publisher = JobPublisher(context, store, lease, gates, self._releases, memory.name_of)
+        self._refused = RefusedExecutions(context.metrics)
+        self._moved: list[tuple[float, list[Grant]]] = []
+        """The permits of executions that moved to other contacts, and when they are returned."""
         self._changed = asyncio.Event()
         """Executions have changed, so that steps may be due, or may have credits."""
 
@@ -96,6 +105,7 @@ class ShardExecutions:
         if not self._is_admitted:
             return
         names = set(contacts)
+        self._refused.forget(names)
         found = await self._outstanding(names)
         self._jobs.replace(names, found)
         await self._compare(found)
@@ -105,6 +115,26 @@ class ShardExecutions:
         for mark in marks:
             self.watermark.mark(mark)
         return not self._memory.is_empty
+
+    async def adopt(self, contact: ContactKey) -> None:
+        """Executions of a merged contact moved to this one, and are loaded (E21). Those that are
+        ACTIVE get a permit of its slot, although the account may have no room."""
+        await self.reload([contact])
+        requests = [(permit_of(each), UNLIMITED) for each in self._memory.active_of({contact})]
+        try:
+            answers = await self._gates.take_permits(requests)
+        except ServerReplaced:
+            answers = [PermitAnswer.NOT_REPORTED]
+        if any(answer is not PermitAnswer.GRANTED for answer in answers):
+            self._is_admitted = False  # `start` reports all permits
+
+    def move(self, contacts: Sequence[ContactKey]) -> None:
+        """The merges of these contacts are committed, and their executions leave memory next."""
+        names = set(contacts)
+        self._refused.forget(names)
+        self._jobs.replace(names, ())
+        if active := self._memory.active_of(names):
+            self._moved.append((self._context.clock.monotonic() + MOVED_SECONDS, active))
 
     # Around an evaluation
 
@@ -121,7 +151,10 @@ class ShardExecutions:
             self._memory.advance_timers(until)
         now_ms = self._context.clock.now_us() // 1_000
         return {
-            "inputs": [each.options(now_ms) for each in self._jobs.inputs],
+            "inputs": [
+                *self._refused.inputs(now_ms),
+                *(each.options(now_ms) for each in self._jobs.inputs),
+            ],
             "watermark_ms": until or 0,
             "grants": grants,
         }
@@ -150,6 +183,11 @@ class ShardExecutions:
             for number, state in zip(closing, states, strict=True)
             if state.status is GateStatus.PASSED or self._jobs.is_lost(keys[number])
         }
+        cancelled = {
+            number
+            for number, state in zip(closing, states, strict=True)
+            if number not in passed and state.status is not GateStatus.FINISHED
+        }
         effects = of.effect
         jobs = self._start(of)
         gates = [
@@ -159,9 +197,27 @@ class ShardExecutions:
         in_flight = {
             effect: number in passed for number, effect in enumerate(effects) if effect is not None
         }
-        return PreparedExecutions(
-            proposed, execution_change(proposed, gates, passed), jobs, in_flight
-        )
+        change = execution_change(proposed, gates, passed)
+        return PreparedExecutions(proposed, change, jobs, cancelled, in_flight)
+
+    async def erase(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
+        """Erase the payloads of contacts before their deletion is committed: afterwards nothing
+        would repeat it."""
+        if not self._memory.is_empty:
+            await self._gates.erase(contacts)
+
+    def refuse(
+        self, proposed: _native.ExecutionProposal, reason: str, *, blames_event: bool
+    ) -> None:
+        """Postgres refuses a slice. Changes that only an event causes are dead-lettered with it."""
+        of = proposed.transitions
+        rows = zip(of.tenant_id, of.contact_id, of.execution_id, of.is_first_phase, strict=True)
+        refused = [
+            RefusedExecution(*row) for *row, is_first in rows if not (is_first and blames_event)
+        ]
+        self._refused.refuse(refused, reason)
+        self.uncommitted -= set(zip(of.tenant_id, of.contact_id, strict=True))
+        self._changed.set()
 
     def apply(self, prepared: PreparedExecutions, written: bytes) -> None:
         """A slice was committed, and is in memory. `written` has one byte for each transition. Its
@@ -177,22 +233,24 @@ class ShardExecutions:
                 continue
             tenant, contact, id_, gate, had, has, closes = row
             key = (tenant, id_)
+            if self._refused:
+                self._refused.written(*key)
             is_granted = self._taken.pop(key, None) is not None
             before = self._jobs.get(key)
             if before is not None and gate != str(before.gate):
                 self._jobs.remove(key, is_finished=not closes)
             if number in prepared.jobs:
                 self._jobs.add(_in_flight(prepared.jobs[number]))
-                self._started_jobs.append(prepared.jobs[number])
+                self._publisher.add(prepared.jobs[number])
             if (had or is_granted) and not has:
-                self._returned.append((tenant, contact, id_))
+                self._publisher.return_permits([(tenant, contact, id_)])
         for tenant, id_ in proposed.unused_grants:
             if (grant := self._taken.pop((tenant, id_), None)) is not None:
-                self._returned.append(grant)
+                self._publisher.return_permits([grant])
         for tenant, action, connection, until in proposed.delays:
             self._releases.delay(QueueKey(tenant, ActionType(action), connection), until)
         self.uncommitted -= set(zip(of.tenant_id, of.contact_id, strict=True))
-        self._committed.set()
+        self._publisher.wake()
         if any(written):
             self._changed.set()
 
@@ -202,23 +260,10 @@ class ShardExecutions:
         before the next evaluation. Events are acknowledged without waiting for their jobs: the rows
         have the gates, and a job that was not published gets another one after a crash."""
         while True:
-            await self._committed.wait()
-            self._committed.clear()
-            await self._publish()
-
-    async def _publish(self) -> None:
-        started, self._started_jobs = self._started_jobs, []
-        returned, self._returned = self._returned, []
-        keys: list[ContactKey] = sorted({job.contact for job in started})
-        try:
-            if started:
-                find = partial(self._store.contacts, self._lease, keys)
-                stored = await self._context.retry("Postgres: load", "contacts", find)
-                now_us = self._context.clock.now_us()
-                await self._gates.register(job_entries(started, stored, now_us))
-            await self._releases.return_permits(returned)
-        except ServerReplaced:
-            self._is_admitted = False
+            try:
+                await self._publisher.publish()
+            except ServerReplaced:
+                self._is_admitted = False
 
     async def configured(self, changed: Configuration) -> None:
         """Load the plans of changed workflows, and let workers refuse the jobs of inactive ones
@@ -282,6 +327,10 @@ class ShardExecutions:
     async def _granted(self) -> list[Grant]:
         """The executions that may start a job. Permits of earlier evaluations that were not
         committed are returned; memory was loaded again since."""
+        now = self._context.clock.monotonic()
+        while self._moved and self._moved[0][0] <= now:
+            self._publisher.return_permits(self._moved.pop(0)[1])
+            self._publisher.wake()
         while True:
             try:
                 await self._releases.return_permits(self._unused())

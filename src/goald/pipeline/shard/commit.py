@@ -4,7 +4,7 @@ Slices bound the size of a transaction: a single event can end 20,000 enrollment
 of its payload.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from goald import _native
 from goald.domain.leases import SlotLease
@@ -83,7 +83,10 @@ def change_of(
             None if prepared is None else prepared.exits_in_flight,
         ),
         deletions=[Deletion(*row) for row in proposal.deletions],
-        acknowledgements=[Acknowledgement(*row) for row in proposal.acknowledgements],
+        acknowledgements=[
+            *(Acknowledgement(*row) for row in proposal.acknowledgements),
+            *_own_acknowledgements(effects, prepared, now_us),
+        ],
         contenders=[Contender(*row) for row in proposal.contenders],
         reversals=[Reversal(*row) for row in proposal.reversals],
         used_events=[UsedEvent(*row) for row in proposal.used_events],
@@ -94,6 +97,23 @@ def change_of(
         merges=[ContactMerge(*row) for row in proposal.merges],
         executions=None if prepared is None else prepared.change,
     )
+
+
+def _own_acknowledgements(
+    effects: EffectColumns, prepared: PreparedExecutions | None, now_us: int
+) -> Iterator[Acknowledgement]:
+    """goald acknowledges the exits of the workflows that it runs with their commit."""
+    if prepared is None:
+        return
+    of = prepared.change.transitions
+    for number, effect in enumerate(of.effect):
+        if effect is None or of.reason[number] != "goal_achieved":
+            continue
+        is_cancelled = number in prepared.cancelled
+        yield Acknowledgement(
+            of.tenant_id[number], of.execution_id[number], of.contact_id[number],
+            of.workflow_id[number], effects.slot[effect], int(is_cancelled), now_us,
+        )  # fmt: skip
 
 
 def _effects(effects: _native.Effects) -> EffectColumns:

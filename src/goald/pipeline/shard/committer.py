@@ -7,15 +7,16 @@ import structlog
 
 from goald import _native
 from goald.domain.contacts.merging import ContactKey, StoredContact
+from goald.domain.errors import ContentRefused
 from goald.domain.fail_points import FailPoint
-from goald.domain.ids import TenantId
+from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
 from goald.pipeline.executions.prepared import PreparedExecutions
 from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.outbox.publish import OutboxPublisher
 from goald.pipeline.shard.commit import commit
-from goald.pipeline.shard.evaluate import Evaluator
+from goald.pipeline.shard.evaluate import Evaluator, merged_contacts
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.executions import ExecutionFacts
 from goald.ports.change import Committed
@@ -92,6 +93,9 @@ class GroupCommitter:
         self._prepared = None
         if self._executions is not None and (proposed := proposal.executions) is not None:
             self._prepared = await self._executions.prepare(proposed)
+        if self._executions is not None and proposal.deletions:
+            deleted = [(TenantId(of), ContactId(contact)) for of, contact, *_ in proposal.deletions]
+            await self._executions.erase(deleted)
         with (
             context.metrics.stage_seconds.labels("commit").time(),
             context.stall_detector.attempt("Postgres: commit"),
@@ -124,6 +128,8 @@ class GroupCommitter:
 
     def apply(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Change memory to what was committed of a slice."""
+        if self._executions is not None and committed.merges:
+            self._executions.move(merged_contacts(proposal, committed))
         self._evaluator.apply(proposal, committed)
         self._evaluator.mark_missed(proposal, committed.missed_dropped)
         prepared, self._prepared = self._prepared, None
@@ -131,9 +137,14 @@ class GroupCommitter:
             self._executions.apply(prepared, committed.transitions)
         self._context.fail_point(FailPoint.APPLIED)
 
-    def skip(self, proposal: _native.Proposal) -> Committed:
-        """Leave out a slice that Postgres refuses: none of its effects is committed or applied."""
+    def skip(
+        self, proposal: _native.Proposal, refused: ContentRefused, *, blames_event: bool
+    ) -> Committed:
+        """Leave out a slice that Postgres refuses: none of its effects is committed or applied.
+        Unless an event is the cause, its executions fail next."""
         executions, self._prepared = proposal.executions, None
+        if self._executions is not None and executions is not None:
+            self._executions.refuse(executions, str(refused), blames_event=blames_event)
         transitions = 0 if executions is None else len(executions.transitions)
         committed = Committed(bytes(len(proposal.effects)), transitions=bytes(transitions))
         self._evaluator.apply(proposal, committed)

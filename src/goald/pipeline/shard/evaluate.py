@@ -117,6 +117,19 @@ class Evaluator:
         others = [(TenantId(tenant), ContactId(contact)) for tenant, contact in more]
         await self.load_contacts(lease, [*self._matcher.contacts_of(buffers), *others])
 
+    async def configure_executions(self, lease: SlotLease, changed: Configuration) -> None:
+        """Take a configuration that changed while the shard was loading. Raises LeaseLost, or
+        ServiceUnavailable."""
+        if self.executions is not None:
+            keys = self.executions.configure(changed)
+            await self.executions.load_plans(lease, keys)
+
+    async def adopt(self, lease: SlotLease, contact: tuple[TenantId, ContactId]) -> None:
+        """Load a contact to which enrollments have moved (E21). Raises as `load_contacts`."""
+        if self.executions is not None:
+            await self.executions.load_pinned_plans(lease, contact)
+        await self.load_contacts(lease, [contact])
+
     async def load_contacts(
         self, lease: SlotLease, contacts: Sequence[tuple[TenantId, ContactId]]
     ) -> None:
@@ -238,8 +251,18 @@ class Evaluator:
     def _forward(self, proposal: _native.Proposal, committed: Committed) -> None:
         """Forward the events of merged contacts, whose enrollments belong to other contacts now.
         The last slice of a proposal has its merges."""
+        self._matcher.evict(merged_contacts(proposal, committed))
         forwards = [outcome.forward for outcome in committed.merges]
-        contacts = [(tenant, contact) for tenant, contact, *_ in proposal.merges]
-        merged = [of for of, forward in zip(contacts, forwards, strict=True) if forward is not None]
-        self._matcher.evict(merged)
         self._matcher.set_forwards([forward for forward in forwards if forward is not None])
+
+
+def merged_contacts(
+    proposal: _native.Proposal, committed: Committed
+) -> list[tuple[TenantId, ContactId]]:
+    """The contacts whose merges are committed."""
+    contacts = [(tenant, contact) for tenant, contact, *_ in proposal.merges]
+    return [
+        (TenantId(tenant), ContactId(contact))
+        for (tenant, contact), outcome in zip(contacts, committed.merges, strict=True)
+        if outcome.forward is not None
+    ]

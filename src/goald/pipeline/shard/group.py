@@ -88,6 +88,9 @@ class Group:
     (E19). None: every event is judged for all."""
     old_tags: Mapping[tuple[str, str], Sequence[int]] = field(default_factory=dict)
     """Of missed events, by tenant and event key (`MissedEvent.old_tags`)."""
+    only_events: bool = False
+    """Results, timers and due steps follow in a later group, when all events of this one are
+    committed (X1)."""
     returned: frozenset[int] = frozenset()
     """The indexes of batches that were passed on and go back, because their contacts do not
     continue the merged contacts any more (E21)."""
@@ -152,6 +155,14 @@ class Group:
             self.batches[batch]._replace(buffer=buffer) for batch, _, _, buffer in proposal.deferred
         ]
         return replace(self, batches=batches) if batches else None
+
+    @property
+    def first_phases(self) -> "Group | None":
+        """The group without the later phases of its contacts. None if it has no new batches, or is
+        without them."""
+        if self.only_events or self.tenants or not self.completions:
+            return None
+        return replace(self, only_events=True)
 
     def halves(self) -> "tuple[Group, Group] | None":
         """Return two groups of its entries, in order. None if it is a single entry."""

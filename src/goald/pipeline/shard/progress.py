@@ -58,11 +58,36 @@ class GroupProgress:
     def bisect(self, proposal: _native.Proposal, refused: ContentRefused) -> bool:
         """Halve the group, down to one event, then the refused slice of that event, because
         Postgres refuses its content. Returns False if neither can be halved: then this slice is
-        skipped, and its event is dead-lettered with its last slice."""
+        skipped, and its event is dead-lettered with its last slice.
+
+        If the shard runs workflows, the later phases may be what is refused: the events are
+        committed without them first (X1). Raises BreakerOpen."""
+        first_phases = self._current.first_phases
+        if proposal.executions is not None and first_phases is not None:
+            self._bisection.next(first_phases)
+            return True
         if self._bisection.divide(self._current, proposal):
             return True
-        self._refused = refused
+        tenants = self._tenants_without_cause(proposal)
+        if not tenants:
+            self._refused = refused
+        for tenant in tenants:
+            self._breaker.record_failure(tenant)
         return False
+
+    @property
+    def blames_event(self) -> bool:
+        """Whether the event of the current group is what Postgres refuses."""
+        return self._refused is not None
+
+    def _tenants_without_cause(self, proposal: _native.Proposal) -> set[str]:
+        """The tenants of a slice of executions that the events do not concern."""
+        if proposal.executions is None:
+            return set()
+        of = proposal.executions.transitions
+        contacts = set(zip(of.tenant_id, of.contact_id, strict=True))
+        concerned = set(self._evaluator.contacts_of(self._current.buffers))
+        return {tenant for tenant, _ in contacts} if contacts.isdisjoint(concerned) else set()
 
     def repeat(self) -> float:
         """Evaluate the current group again. Returns the seconds to wait before that."""

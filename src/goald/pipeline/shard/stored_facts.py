@@ -63,7 +63,7 @@ async def evaluate(
     excluded: set[Excluded] = set()
     known, ended = KnownContacts(dict(group.old_tags)), KnownEnded()
     while True:
-        options = None if executions is None else executions.options()
+        options = None if executions is None else executions.options(group)
         proposal = evaluator.evaluate(group, now_us, repeats, excluded, known, ended, options)
         starts = {
             EnrollmentStart(TenantId(tenant), enrollment, ContactId(contact), enrolled_at)

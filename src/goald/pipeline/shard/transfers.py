@@ -23,6 +23,7 @@ from goald.domain.fail_points import FailPoint
 from goald.domain.ids import ContactId
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.shard.adoption import AdoptionCalls, target
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import Group
@@ -80,12 +81,15 @@ class Transfers:
         lease: SlotLease,
         evaluator: Evaluator,
         missed: MissedEvents,
+        executions: ShardExecutions | None = None,
     ) -> None:
+        """`executions`: None in a shard that runs no workflows."""
         self._context = context
         self._store = store
         self._lease = lease
         self._evaluator = evaluator
         self._missed = missed
+        self._executions = executions
         self._calls = AdoptionCalls()
 
     async def adopted(self, buffer: bytes) -> None:
@@ -178,8 +182,10 @@ class Transfers:
         evaluated. Returns whether there are more. The caller holds `Evaluator.groups`."""
         has_more = await self._move(transfer)
         self._context.fail_point(FailPoint.TRANSFERRED)
-        load = partial(self._evaluator.load_contacts, self._lease, [target(transfer)])
+        load = partial(self._evaluator.adopt, self._lease, target(transfer))
         await self._context.retry("Postgres: load", "reload", load)
+        if self._executions is not None:
+            await self._executions.adopt(target(transfer))
         await self._missed.moved(transfer.tenant_id)
         return has_more
 

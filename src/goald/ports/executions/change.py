@@ -66,8 +66,9 @@ class TransitionColumns:
     """The keys (UUID) of events that ended its waits, to add to those that did."""
     gate: Sequence[str | None]
     """The gate of the attempt that is out after the transition. None: no job is out."""
-    attributes: Sequence[str | None]
-    """Given by the trigger for a new execution: a JSON object."""
+    variables: Sequence[str | None]
+    """Of a new execution, what its templates need of its start: a JSON object with the `attributes`
+    of the request, or the event as `trigger`, if they name it."""
 
     def __len__(self) -> int:
         return len(self.tenant_id)

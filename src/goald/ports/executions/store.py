@@ -7,6 +7,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from goald.domain.contacts.merging import ContactKey
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.ports.configuration import WorkflowKey
@@ -71,6 +72,16 @@ class OutstandingJob(NamedTuple):
     """Since the commit that wrote the gate. A finished gate is known for an hour only."""
 
 
+class ExecutionStart(NamedTuple):
+    """The start of an execution, for templates."""
+
+    tenant_id: str
+    execution_id: str
+    started_at_us: int
+    variables: str | None
+    """See `TransitionColumns.variables`."""
+
+
 class ExecutionStore(Protocol):
     """Reads the executions of a range of slots under its lease."""
 
@@ -92,6 +103,10 @@ class ExecutionStore(Protocol):
         """Return the current plans of these workflows. None: of all workflows, and every plan that
         an open execution of the slots uses, also of a deleted workflow."""
 
+    async def pinned_plans(self, lease: SlotLease, contact: ContactKey) -> Sequence[StoredPlan]:
+        """Return the plans that the open executions of a contact use, and the current plans of
+        their workflows."""
+
     async def starts(self, lease: SlotLease, checks: Sequence[EntryCheck]) -> Sequence[EntryFacts]:
         """Return what is stored about each of these starts, in order. Starts of a deleted contact
         do not count."""
@@ -103,3 +118,8 @@ class ExecutionStore(Protocol):
         self, lease: SlotLease, executions: Sequence[ExecutionKey]
     ) -> Sequence[OutstandingJob]:
         """Return the jobs of these executions that are out; none of an execution without one."""
+
+    async def begun(
+        self, lease: SlotLease, executions: Sequence[ExecutionKey]
+    ) -> Sequence[ExecutionStart]:
+        """Return the starts of these executions; none of one in other slots."""

@@ -244,7 +244,9 @@ class ShardProcess:
         """Load the changes made during the load, and publish the version with the lease. The
         lease was renewed all along, so a later change waits for this shard (E10)."""
         version = self._evaluator.config_version
-        self._evaluator.configure(await self._store.configuration(after=version))
+        changed = await self._store.configuration(after=version)
+        self._evaluator.configure(changed)
+        await self._evaluator.configure_executions(self._required_lease(), changed)
         await self._renew()
 
     async def _renew(self) -> None:
@@ -305,7 +307,7 @@ class ShardProcess:
                     ConfigurationFollowers(missed, executions),
                     reconcile=settings.reconcile,
                 ),
-                Transfers(context, self._store, lease, evaluator, missed),
+                Transfers(context, self._store, lease, evaluator, missed, executions),
                 missed,
                 EndedLoader(context, self._store, lease, evaluator),
                 executions,

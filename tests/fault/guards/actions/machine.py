@@ -7,6 +7,7 @@ _EVENTS = f"{_MACHINE}/events.rs"
 _RESULTS = f"{_MACHINE}/results.rs"
 _STARTS = f"{_MACHINE}/starts.rs"
 _TIMERS = f"{_MACHINE}/timers.rs"
+MERGED = "tests/unit/pipeline/executions/test_merged_contacts.py"
 MODEL = "tests/property/executions/test_transitions_agree_with_reference.py"
 
 MACHINE_GUARDS = (
@@ -124,5 +125,29 @@ MACHINE_GUARDS = (
             ),
         ),
         (MODEL,),
+    ),
+    Guard(
+        "machine: an execution's id has the original contact of its event",
+        "X9, E21",
+        (
+            Edit(
+                _STARTS,
+                "ids::by_event(&self.tenant, id, &observed.original, &event.source, &event.id);",
+                "ids::by_event(&self.tenant, id, &self.contact, &event.source, &event.id);",
+            ),
+        ),
+        (MERGED,),
+    ),
+    Guard(
+        "machine: one of several live executions of a merged contact stays",
+        "E21",
+        (
+            Edit(
+                "native/matcher/src/matcher/joint.rs",
+                "        self.machine.end_merged();\n",
+                "",
+            ),
+        ),
+        (MERGED,),
     ),
 )

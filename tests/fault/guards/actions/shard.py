@@ -11,6 +11,9 @@ _TESTS = "tests/unit/pipeline/executions"
 RECOVERY = f"{_TESTS}/test_recovery.py"
 WATERMARK = f"{_TESTS}/test_watermark.py"
 RELEASE = f"{_TESTS}/test_release.py"
+REFUSED = f"{_TESTS}/test_refused_transitions.py"
+MERGED = f"{_TESTS}/test_merged_contacts.py"
+WORKFLOWS = f"{_TESTS}/test_workflows.py"
 MARKS = "tests/unit/pipeline/ingest/test_marks.py"
 _IN_FLIGHT = f"{_FOLDER}/in_flight.py"
 IN_FLIGHT = f"{_TESTS}/test_jobs_in_flight.py"
@@ -168,5 +171,114 @@ SHARD_ACTION_GUARDS = (
             ),
         ),
         (f"{_TESTS}/test_workflows.py",),
+    ),
+    Guard(
+        "refused: the events of a refused group are committed without later phases first",
+        "X1, D4",
+        (
+            Edit(
+                "src/goald/pipeline/shard/progress.py",
+                "if proposal.executions is not None and first_phases is not None:",
+                "if first_phases is not None and not self._current.buffers:",
+            ),
+        ),
+        (REFUSED,),
+    ),
+    Guard(
+        "refused: an event of another contact is not dead-lettered",
+        "D4",
+        (
+            Edit(
+                "src/goald/pipeline/shard/progress.py",
+                "if contacts.isdisjoint(concerned) else set()",
+                "if contacts.isdisjoint(concerned) and not concerned else set()",
+            ),
+        ),
+        (REFUSED,),
+    ),
+    Guard(
+        "refused: an execution fails when its transition is refused",
+        "D4",
+        (
+            Edit(
+                f"{_FOLDER}/shard.py",
+                "        self._refused.refuse(refused, reason)\n",
+                "",
+            ),
+        ),
+        (REFUSED,),
+    ),
+    Guard(
+        "refused: an execution that cannot fail either is held",
+        "D4",
+        (
+            Edit(
+                f"{_FOLDER}/refused.py",
+                "(self._stopped if is_repeated else self._failing).add(each)",
+                "self._failing.add(each)",
+            ),
+        ),
+        (REFUSED,),
+    ),
+    Guard(
+        "refused: executions in a row open the circuit breaker",
+        "D4",
+        (
+            Edit(
+                "src/goald/pipeline/shard/progress.py",
+                "        for tenant in tenants:\n"
+                "            self._breaker.record_failure(tenant)\n",
+                "",
+            ),
+        ),
+        (REFUSED,),
+    ),
+    Guard(
+        "merges: the jobs of a merged contact are compared by the shard of the other",
+        "E21, X8",
+        (
+            Edit(
+                "src/goald/pipeline/shard/transfers.py",
+                "            await self._executions.adopt(target(transfer))\n",
+                "            self._executions.mark([])\n",
+            ),
+        ),
+        (MERGED,),
+    ),
+    Guard(
+        "merges: the permits of executions that moved are returned",
+        "E21, X8",
+        (
+            Edit(
+                f"{_FOLDER}/shard.py",
+                "            self._publisher.return_permits(self._moved.pop(0)[1])\n",
+                "            self._moved.pop(0)\n",
+            ),
+        ),
+        (MERGED,),
+    ),
+    Guard(
+        "deletion: the payloads of a contact are erased before it is committed",
+        "X3",
+        (
+            Edit(
+                "src/goald/pipeline/shard/committer.py",
+                "            await self._executions.erase(deleted)\n",
+                "            del deleted\n",
+            ),
+        ),
+        (WORKFLOWS,),
+    ),
+    Guard(
+        "exits: goald acknowledges those of the workflows that it runs",
+        "D10",
+        (
+            Edit(
+                "src/goald/pipeline/shard/commit.py",
+                "            *_own_acknowledgements(effects, prepared, now_us),\n",
+                "",
+            ),
+        ),
+        (WORKFLOWS,),
     ),
 )

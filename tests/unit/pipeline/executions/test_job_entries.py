@@ -5,7 +5,7 @@ from goald.domain.actions.job import Job
 from goald.domain.contacts.merging import StoredContact
 from goald.domain.contacts.projection import Contact
 from goald.domain.contacts.tags import Tag
-from goald.pipeline.executions.jobs import StartedJob, job_entries
+from goald.pipeline.executions.jobs import JobFacts, StartedJob, job_entries
 
 GATE = GateId(gate_series(7, b"\x00" * 4), 3)
 STARTED = StartedJob(
@@ -16,7 +16,8 @@ STARTED = StartedJob(
 
 def parsed(contact: Contact | None) -> Job:
     stored = {} if contact is None else {("acme", "ann"): StoredContact(contact, None)}
-    (entry,) = job_entries([STARTED], stored, 1_767_225_600_000_000)
+    facts = JobFacts(stored, {}, lambda _: "Welcome")
+    (entry,) = job_entries([STARTED], facts, 1_767_225_600_000_000)
     assert (entry.gate, entry.action) == (GATE, "webhook")
     return Job.parse(entry.payload.encode())
 
@@ -54,3 +55,12 @@ def test_an_attribute_cannot_take_the_place_of_a_field() -> None:
 
 def test_an_unknown_contact_has_its_id() -> None:
     assert parsed(None).variables["contact"] == {"id": "ann"}
+
+
+def test_templates_see_the_workflow() -> None:
+    assert parsed(None).variables["workflow"] == {"id": "w", "name": "Welcome"}
+
+
+def test_only_templates_that_name_the_start_of_an_execution_need_it() -> None:
+    using = STARTED._replace(config='{"text": "{{ execution.attributes.code }}"}')
+    assert (STARTED.needs_start, using.needs_start) == (False, True)

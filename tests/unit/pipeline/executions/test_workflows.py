@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from tests.support.pipeline.workflows import WorkflowPipeline
+from tests.support.pipeline.workflows import WorkflowPipeline, next_job
 
 from goald.domain.actions.job import Job
 from goald.domain.definitions.steps import (
@@ -13,7 +13,8 @@ from goald.domain.definitions.steps import (
     WorkflowDefinition,
 )
 from goald.domain.derived_ids import requested_execution_id
-from goald.ports.actions.jobs import Passed, ReceivedJob
+from goald.domain.ids import ContactId, TenantId
+from goald.ports.actions.jobs import Passed
 
 FIRST, SECOND = ActionStep("first", "noop", {}), ActionStep("second", "noop", {})
 SIGNUP = EventPattern("form_submitted", {"form_id": "signup"})
@@ -28,20 +29,6 @@ async def started() -> WorkflowPipeline:
     pipeline.configure()
     pipeline.publish(two_steps())
     return pipeline
-
-
-async def next_job(pipeline: WorkflowPipeline) -> tuple[ReceivedJob, Job]:
-    found: list[ReceivedJob] = []
-
-    async def has_job() -> bool:
-        found.extend(await pipeline.jobs())
-        return bool(found)
-
-    async with asyncio.timeout(10):
-        while not await has_job():
-            await asyncio.sleep(0.01)
-    (received,) = found
-    return received, Job.parse(received.payload)
 
 
 async def test_a_workflow_runs_from_its_trigger_to_its_end() -> None:
@@ -70,6 +57,9 @@ async def test_an_exit_closes_the_gate_of_the_next_step() -> None:
         (execution,) = pipeline.executions
         assert (execution.reason, execution.gate) == ("goal_achieved", None)
         assert pipeline.published("goald:exits")[0]["data"]["action_in_flight"] is False
+        enrollment = pipeline.database.enrollments["acme", execution.id]
+        assert enrollment.exit_acknowledged_at is not None
+        assert enrollment.cancelled_actions == 1
 
 
 async def test_an_exit_says_that_a_call_is_in_flight() -> None:
@@ -82,6 +72,9 @@ async def test_an_exit_says_that_a_call_is_in_flight() -> None:
         await pipeline.tag()
         await pipeline.until(lambda: bool(pipeline.exits))
         assert pipeline.published("goald:exits")[0]["data"]["action_in_flight"] is True
+        enrollment = pipeline.database.enrollments["acme", job.execution_id]
+        assert enrollment.exit_acknowledged_at is not None
+        assert enrollment.cancelled_actions == 0
         await pipeline.finish(received, job, token)
         await pipeline.all_acknowledged()
         assert await pipeline.jobs() == []
@@ -215,3 +208,15 @@ async def test_a_tenant_without_plans_costs_no_call() -> None:
         await pipeline.until(lambda: pipeline.exits == ["e-1"])
         assert "action_in_flight" not in pipeline.published("goald:exits")[0]["data"]
         assert not pipeline.actions.holders
+
+
+async def test_the_payloads_of_a_deleted_contact_are_erased() -> None:
+    pipeline = await started()
+    ann, bob = (TenantId("acme"), ContactId("ann")), (TenantId("acme"), ContactId("bob"))
+    pipeline.actions.payloads = {(*ann, "key-1"): b"x", (*bob, "key-2"): b"y"}
+    async with pipeline.running():
+        await pipeline.send("form.submitted", form_id="signup")
+        await pipeline.send("contact.deleted")
+        await pipeline.all_acknowledged()
+        assert pipeline.executions[0].reason == "contact_deleted"
+        assert set(pipeline.actions.payloads) == {(*bob, "key-2")}

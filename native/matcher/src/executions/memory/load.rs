@@ -99,10 +99,14 @@ fn insert(fields: &[&[u8]; 18], index: &mut Index, registry: &Registry) -> Resul
             execution.due = plan.end_of_wait(step, since, zone, &registry.zones);
         }
     }
+    let has_moved = index.joined_after(enrollment, i64::MIN);
     let executions = index.executions_mut();
     executions.remove_of(enrollment);
     let at = executions.insert(contact, enrollment, &execution);
     executions.set_other_done(at, &other_done);
+    if has_moved {
+        executions.mark_moved(contact);
+    }
     Ok(())
 }
 

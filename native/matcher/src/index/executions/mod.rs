@@ -56,6 +56,8 @@ pub struct Executions {
     workflows: Vec<OfWorkflow>,
     /// By execution: the done steps that its plan does not have. Rare.
     other_done: HashMap<u32, Box<[Box<str>]>>,
+    /// The contacts to which executions moved, and that may have more than they may (E21).
+    moved: BTreeSet<u32>,
 }
 
 impl Default for Executions {
@@ -70,6 +72,7 @@ impl Default for Executions {
             step_queues: Vec::new(),
             workflows: Vec::new(),
             other_done: HashMap::new(),
+            moved: BTreeSet::new(),
         }
     }
 }
@@ -196,7 +199,25 @@ impl Executions {
             page[enrollment as usize % PAGE] = NONE;
         }
         self.set_other_done(at, &[]);
+        let (contact, _) = self.owner(at);
+        self.moved.remove(&contact);
         self.records.remove(at);
+    }
+
+    /// An execution moved to a contact.
+    pub fn mark_moved(&mut self, contact: u32) {
+        self.moved.insert(contact);
+    }
+
+    /// The contacts to which executions moved, until one of their executions leaves memory or
+    /// `forget_moved`.
+    pub fn moved(&self) -> impl Iterator<Item = u32> {
+        self.moved.iter().copied()
+    }
+
+    /// Executions of a contact are those that it may have.
+    pub fn forget_moved(&mut self, contact: u32) {
+        self.moved.remove(&contact);
     }
 
     /// Fires the timers that are not later than `watermark` (X6).

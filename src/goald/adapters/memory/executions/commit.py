@@ -64,7 +64,7 @@ def erase(tables: MemoryDatabase, tenant: str, contact: str, at: int, erased: se
     of = tables.of_executions
     for id_ in erased:
         if (row := of.executions.get((tenant, id_))) is not None:
-            row.attributes, row.used_events = None, []
+            row.variables, row.used_events = None, []
             if row.reason is None:
                 row.status, row.reason, row.gate = "CANCELLED", "contact_deleted", None
     for key, entry in list(of.entries.items()):
@@ -114,7 +114,7 @@ def _insert(tables: MemoryDatabase, of: TransitionColumns, i: int, now: float) -
         of.reason[i], of.step_id[i], of.step_index[i], of.total_steps[i], of.visit[i],
         of.attempt[i], of.retry_count[i], of.hops[i], of.action[i], of.connection[i], of.zone[i],
         of.since_ms[i], of.since_seq[i], of.due_ms[i], of.migrates[i], of.used_event[i],
-        of.gate[i], of.started_at_ms[i], now, None if is_erased else of.attributes[i],
+        of.gate[i], of.started_at_ms[i], now, None if is_erased else of.variables[i],
         list(of.done_steps[i]), list(of.used_events[i]),
     )  # fmt: skip
     tables.of_executions.executions[key] = row

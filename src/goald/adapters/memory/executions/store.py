@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.stored.executions import StoredExecution, copy_executions
+from goald.domain.contacts.merging import ContactKey
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
@@ -13,6 +14,7 @@ from goald.ports.executions.store import (
     EntryCheck,
     EntryFacts,
     ExecutionKey,
+    ExecutionStart,
     OutstandingJob,
     StoredPlan,
     WaitCheck,
@@ -65,6 +67,21 @@ class MemoryExecutionStore:
                 plans.append(StoredPlan(*key, of.version, of.plan, is_current))
         return [of for of in plans if workflows is None or of[:2] in workflows]
 
+    async def pinned_plans(self, lease: SlotLease, contact: ContactKey) -> Sequence[StoredPlan]:
+        rows = [row for row, of in self._open(lease.slots) if (row.tenant_id, of) == contact]
+        keys = {WorkflowKey(row.tenant_id, row.workflow_id) for row in rows}
+        current = await self.plans(lease, sorted(keys))
+        used = {(row.tenant_id, row.workflow_id, row.version) for row in rows}
+        known = {plan[:3] for plan in current}
+        return [
+            *current,
+            *(
+                StoredPlan(of.tenant_id, of.workflow_id, of.version, of.plan, False)
+                for of in self._tables.of_executions.definitions
+                if (key := (of.tenant_id, of.workflow_id, of.version)) in used and key not in known
+            ),
+        ]
+
     async def starts(self, lease: SlotLease, checks: Sequence[EntryCheck]) -> Sequence[EntryFacts]:
         self._require(lease)
         return [self._facts(check, lease.slots) for check in checks]
@@ -106,6 +123,21 @@ class MemoryExecutionStore:
             for row in found
             if row.gate is not None and row.reason is None
         ]  # fmt: skip
+
+    async def begun(
+        self, lease: SlotLease, executions: Sequence[ExecutionKey]
+    ) -> Sequence[ExecutionStart]:
+        self._require(lease)
+        rows = self._tables.of_executions.executions
+        found = (
+            row
+            for key in executions
+            if (row := rows.get((key.tenant_id, key.execution_id))) is not None
+        )
+        return [
+            ExecutionStart(row.tenant_id, row.id, row.started_at_ms * 1_000, row.variables)
+            for row in found
+        ]
 
     def _open(self, slots: SlotRange) -> Iterable[tuple[StoredExecution, str]]:
         """The open executions of these slots that are not to move, with their contacts."""

@@ -41,7 +41,7 @@ class StoredExecution:
     started_at_ms: int
     written_at: float
     """By the monotonic clock, in seconds."""
-    attributes: str | None = None
+    variables: str | None = None
     done_steps: list[str] = field(default_factory=list)
     used_events: list[str] = field(default_factory=list)
 

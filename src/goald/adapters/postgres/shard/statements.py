@@ -79,7 +79,7 @@ MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
 """Creates the partitions of this month and the next three that do not exist."""
 
 _WORKFLOWS = """
-SELECT w.tenant_id, w.id AS workflow_id, w.goal_logic, w.is_active, w.exits_missed,
+SELECT w.tenant_id, w.id AS workflow_id, w.name, w.goal_logic, w.is_active, w.exits_missed,
        w.config_version,
        w.deleted_at IS NOT NULL AS is_deleted,
        coalesce((SELECT s.tag_case_sensitive FROM goald.tenant_settings s

@@ -315,6 +315,7 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
     return WorkflowConfiguration(
         tenant_id=row["tenant_id"],
         workflow_id=row["workflow_id"],
+        name=row["name"],
         goal_logic=row["goal_logic"],
         is_active=row["is_active"],
         tag_case_sensitive=row["tag_case_sensitive"],

@@ -87,7 +87,7 @@ class Releases:
                     granted.append(grant)
                 elif not self._is_full(key.tenant_id):
                     asking.append(grant)
-                    requests.append((_permit(grant), self._limit(key.tenant_id)))
+                    requests.append((permit_of(grant), self._limit(key.tenant_id)))
         answers = await self._gates.take_permits(requests)
         for grant, answer in zip(asking, answers, strict=True):
             if answer is PermitAnswer.GRANTED:
@@ -99,7 +99,7 @@ class Releases:
     async def return_permits(self, unused: Iterable[tuple[str, str, str]]) -> None:
         """Return the permits of executions (tenant, contact, execution) that are not ACTIVE any
         more, or did not become ACTIVE. Their accounts have room."""
-        permits = [_permit(each) for each in unused]
+        permits = [permit_of(each) for each in unused]
         await self._gates.return_permits(permits)
         for permit in permits:
             self.has_room(permit.tenant_id)
@@ -120,6 +120,7 @@ class Releases:
         return until is not None
 
 
-def _permit(grant: Grant) -> Permit:
+def permit_of(grant: Grant) -> Permit:
+    """The permit of an execution, which belongs to the slot of its contact."""
     tenant, contact, execution = grant
     return Permit(TenantId(tenant), EnrollmentId(execution), slot_of(tenant, contact))

@@ -9,6 +9,7 @@ from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.contacts.projection import Contact
 from goald.domain.leases import SlotLease
 from goald.pipeline.context import ShardContext
+from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import replays
 from goald.ports.executions.store import EntryCheck, EntryFacts, WaitCheck
 from goald.ports.shard_store import ShardStore
@@ -35,10 +36,11 @@ class ExecutionFacts:
         self._starts: dict[EntryCheck, EntryFacts] = {}
         self._used: dict[WaitCheck, bool] = {}
 
-    def options(self) -> dict[str, object]:
-        """The argument `executions` of `_native.Matcher.evaluate`."""
+    def options(self, group: Group) -> dict[str, object]:
+        """The argument `executions` of `_native.Matcher.evaluate`, for this group."""
         return {
             **self._options,
+            "only_events": group.only_events,
             "contacts": [(*key, _described(each)) for key, each in self._contacts.items()],
             "starts": [
                 (check.tenant_id, check.execution_id, facts.exists, facts.last_started_ms)

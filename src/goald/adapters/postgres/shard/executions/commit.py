@@ -48,7 +48,7 @@ async def write(
     starts = [i for i in allowed if of.guard[i] is None]
     updates = [i for i in allowed if of.guard[i] is not None]
     if starts:
-        columns = (*_columns(of, starts), *pick(starts, of.hops, of.attributes, of.started_at_ms))
+        columns = (*_columns(of, starts), *pick(starts, of.hops, of.variables, of.started_at_ms))
         rows = await connection.fetch(statements.INSERT, *columns)
         inserted = {tuple(row) for row in rows}
         for i in starts:

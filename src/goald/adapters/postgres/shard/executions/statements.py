@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     ("used_events", "text"), ("gate", "text"),
 )  # fmt: skip
 """The columns that an insert and an update share, with the types of their arrays."""
-_STARTS: Final = (*_COLUMNS, ("hops", "int2"), ("attributes", "text"), ("started_at", "int8"))
+_STARTS: Final = (*_COLUMNS, ("hops", "int2"), ("variables", "text"), ("started_at", "int8"))
 _GUARDS: Final = (
     ("guard_step", "text"), ("guard_visit", "int4"), ("guard_attempt", "int4"),
     ("guard_state", "text"),
@@ -42,7 +42,7 @@ SELECT n.tenant_id, n.id, e.contact_id, n.workflow_id, n.slot, n.version, n.stat
        n.waiting_for, n.reason, n.step_id, n.step_index, n.total_steps, n.visit, n.attempt,
        n.retry_count, n.hops, n.action, n.connection, n.zone, goald.at(n.since * 1000), n.since_seq,
        goald.at(n.due_at * 1000), n.done_steps, n.migrates, n.used_event, n.used_events::uuid[],
-       n.gate, CASE WHEN NOT starts_with(e.contact_id, 'erased:') THEN n.attributes::jsonb END,
+       n.gate, CASE WHEN NOT starts_with(e.contact_id, 'erased:') THEN n.variables::jsonb END,
        goald.at(n.started_at * 1000), CASE WHEN n.reason IS NOT NULL THEN now() END
 FROM {_rows(_STARTS)}
 JOIN goald.workflow_enrollments e ON e.tenant_id = n.tenant_id AND e.id = n.id
@@ -183,6 +183,28 @@ FROM used CROSS JOIN LATERAL (
 """The versions that open executions of a range of slots use. Reads all of these executions once,
 and looks up each version by its key."""
 
+PINNED_PLANS = """
+WITH used AS MATERIALIZED (
+    SELECT DISTINCT x.tenant_id, x.workflow_id, x.version
+    FROM goald.workflow_enrollments e
+    JOIN goald.workflow_executions x ON x.tenant_id = e.tenant_id AND x.id = e.id
+    WHERE e.tenant_id = $1 AND e.contact_id = $2 AND e.ended_at IS NULL AND x.ended_at IS NULL
+), current AS MATERIALIZED (
+    SELECT DISTINCT ON (d.tenant_id, d.workflow_id) d.tenant_id, d.workflow_id, d.version
+    FROM goald.workflow_definitions d
+    WHERE (d.tenant_id, d.workflow_id) IN (SELECT tenant_id, workflow_id FROM used)
+      AND d.published_at IS NOT NULL AND d.deleted_at IS NULL
+    ORDER BY d.tenant_id, d.workflow_id, d.version DESC
+)
+SELECT d.tenant_id, d.workflow_id, d.version, d.plan, current.version IS NOT NULL
+FROM (SELECT * FROM used UNION SELECT * FROM current) AS of
+JOIN goald.workflow_definitions d USING (tenant_id, workflow_id, version)
+LEFT JOIN current USING (tenant_id, workflow_id, version)
+WHERE d.published_at IS NOT NULL
+"""
+"""The versions that the open executions of a contact use, and the current ones of their
+workflows."""
+
 STARTS = """
 SELECT EXISTS (SELECT FROM goald.workflow_enrollments e
                WHERE e.tenant_id = n.tenant_id AND e.id = n.execution_id),
@@ -215,4 +237,10 @@ SELECT x.tenant_id, x.id, x.contact_id, x.step_id, x.visit, x.attempt, x.action,
 FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
 JOIN goald.workflow_executions x ON x.tenant_id = n.tenant_id AND x.id = n.id
 WHERE x.gate IS NOT NULL AND x.ended_at IS NULL
+"""
+
+BEGUN = """
+SELECT x.tenant_id, x.id, goald.us(x.created_at), x.attributes::text
+FROM unnest($1::text[], $2::text[]) AS n (tenant_id, id)
+JOIN goald.workflow_executions x ON x.tenant_id = n.tenant_id AND x.id = n.id
 """

@@ -8,6 +8,7 @@ from goald.adapters.postgres.session_statements import READ_SNAPSHOT
 from goald.adapters.postgres.shard.executions import statements
 from goald.adapters.postgres.shard.leases import require
 from goald.adapters.postgres.shard.statements import READ_LEASE
+from goald.domain.contacts.merging import ContactKey
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.ports.configuration import WorkflowKey
@@ -15,6 +16,7 @@ from goald.ports.executions.store import (
     EntryCheck,
     EntryFacts,
     ExecutionKey,
+    ExecutionStart,
     OutstandingJob,
     StoredPlan,
     WaitCheck,
@@ -60,6 +62,12 @@ class PostgresExecutionStore:
         known = {plan[:3] for plan in plans}
         return plans + [StoredPlan(*row) for row in used if tuple(row)[:3] not in known]
 
+    async def pinned_plans(self, lease: SlotLease, contact: ContactKey) -> Sequence[StoredPlan]:
+        async with self._writer.transaction(lease.slots, READ_SNAPSHOT) as connection:
+            await require(connection, READ_LEASE, lease)
+            rows = await connection.fetch(statements.PINNED_PLANS, *contact)
+        return [StoredPlan(*row) for row in rows]
+
     async def starts(self, lease: SlotLease, checks: Sequence[EntryCheck]) -> Sequence[EntryFacts]:
         rows = await self._fetch(lease, statements.STARTS, checks)
         return [EntryFacts(*row) for row in rows]
@@ -73,6 +81,12 @@ class PostgresExecutionStore:
     ) -> Sequence[OutstandingJob]:
         rows = await self._fetch(lease, statements.JOBS, executions)
         return [OutstandingJob(*row) for row in rows]
+
+    async def begun(
+        self, lease: SlotLease, executions: Sequence[ExecutionKey]
+    ) -> Sequence[ExecutionStart]:
+        rows = await self._fetch(lease, statements.BEGUN, executions)
+        return [ExecutionStart(*row) for row in rows]
 
     async def _fetch(self, lease: SlotLease, statement: str, keys: Sequence[Any]) -> Sequence[Any]:
         """The rows of a statement over the columns of these keys."""
