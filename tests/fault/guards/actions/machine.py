@@ -132,8 +132,8 @@ MACHINE_GUARDS = (
         (
             Edit(
                 _STARTS,
-                "ids::by_event(&self.tenant, id, &observed.original, &event.source, &event.id);",
-                "ids::by_event(&self.tenant, id, &self.contact, &event.source, &event.id);",
+                "                &observed.original,\n",
+                "                &self.contact,\n",
             ),
         ),
         (MERGED,),
