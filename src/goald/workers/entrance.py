@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from goald.domain.actions.gates import GateId
 from goald.domain.actions.job import Job
 from goald.domain.errors import GoaldError, ServiceUnavailable
 from goald.ports.actions.jobs import JobQueue, Passed, PassRequest
@@ -52,18 +53,24 @@ class GateKeeper:
         self.clock = clock
         self.new_token = new_token
         self.send = Batcher(self._send)
+        self._return = Batcher(self._send_returns)
 
     async def _send(self, requests: Sequence[PassRequest]) -> list[_Sent]:
         sent_at = self.clock.monotonic()
         answers = await self._queue.pass_gates(requests)
         return [_Sent(answer, sent_at) for answer in answers]
 
+    async def _send_returns(self, passed: Sequence[tuple[GateId, bytes]]) -> list[None]:
+        await self._queue.return_gates(passed)
+        return [None] * len(passed)
+
     async def return_gate(self, job: Job, token: bytes) -> None:
-        """Return a gate, again and again while Redis is unavailable."""
+        """Return a gate, again and again while Redis is unavailable. A worker that is too slow for
+        one call is too slow for many, so gates are returned together."""
         self.observer.gate_returned()
         while True:
             try:
-                await self._queue.return_gates([(job.gate, token)])
+                await self._return((job.gate, token))
             except ServiceUnavailable:
                 await self.clock.sleep(_PAUSE_S)
             else:

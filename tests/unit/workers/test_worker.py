@@ -1,6 +1,7 @@
 """Workers over memory: gates, takeovers, results and the end (X2, X4, X13, D7)."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from tests.support.actions.worker_bench import (
     LEASE,
     NOOP,
     RecordingProvider,
+    SlowQueue,
     WorkerBench,
     a_job,
     until,
@@ -15,6 +17,7 @@ from tests.support.actions.worker_bench import (
 
 from goald.adapters.memory.actions.jobs import MemoryJobQueue
 from goald.adapters.providers.noop import NoopProvider
+from goald.domain.actions.gates import GateId
 from goald.domain.ids import TenantId
 from goald.ports.actions.gates import GateStatus
 from goald.ports.actions.jobs import Passed
@@ -110,6 +113,26 @@ async def test_a_worker_that_is_too_slow_returns_the_gate_and_passes_it_again(
     async with bench.worker({NOOP: provider}, delays=[0.3, 0.26]):
         (result,) = await bench.wait_results(1)
     assert (result["outcome"], len(provider.calls)) == ("success", 1)
+
+
+async def test_a_worker_that_is_too_slow_for_many_jobs_returns_their_gates_together(
+    bench: WorkerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call to Redis for each gate would make it slower still."""
+    provider, returned = RecordingProvider(), []
+
+    class RecordingQueue(SlowQueue):
+        async def return_gates(self, passed: Sequence[tuple[GateId, bytes]]) -> None:
+            returned.append(len(passed))
+            await super().return_gates(passed)
+
+    queue = lambda *delays: RecordingQueue(bench.actions, bench.clock, delays)  # noqa: E731
+    monkeypatch.setattr(bench, "queue", queue)
+    await bench.register(*map(a_job, range(50)))
+    async with bench.worker({NOOP: provider}, delays=[0.3]):
+        await bench.wait_results(50)
+    assert len(provider.calls) == 50
+    assert (sum(returned), len(returned)) == (50, 1)
 
 
 async def test_a_worker_that_was_too_slow_does_not_call_after_the_exit(

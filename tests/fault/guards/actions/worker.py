@@ -75,6 +75,18 @@ WORKER_GUARDS = (
         (WORKER,),
     ),
     Guard(
+        "workers: gates that were passed too late are returned together",
+        "X2",
+        (
+            Edit(
+                _ENTRANCE,
+                "await self._return((job.gate, token))",
+                "await self._queue.return_gates([(job.gate, token)])",
+            ),
+        ),
+        (WORKER,),
+    ),
+    Guard(
         "workers: a provider without keys is not called again after a takeover",
         "X4",
         (
