@@ -153,11 +153,12 @@ lock: $(STAMPS)/venv ## Generate requirements/*.txt from *.in (UPGRADE=1 selects
 		uv=.venv/uv/bin/uv; \
 		[ -x $$uv ] || { $(BIN)/python -m venv .venv/uv && \
 			$(STEP) "installing uv..." .venv/uv/bin/python -m pip install uv; }; }; \
-	for name in daemon dev audit; do \
-		$(STEP) "locking requirements/$$name.txt..." "$$uv" pip compile --universal \
+	for name in requirements/daemon requirements/dev requirements/audit \
+			$(basename $(wildcard bench/peers/requirements-*.in)); do \
+		$(STEP) "locking $$name.txt..." "$$uv" pip compile --universal \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--python-version 3.11 --custom-compile-command "make lock" \
-			$(if $(UPGRADE),--upgrade) requirements/$$name.in -o requirements/$$name.txt; \
+			$(if $(UPGRADE),--upgrade) $$name.in -o $$name.txt; \
 	done
 
 .PHONY: clean

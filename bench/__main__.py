@@ -3,8 +3,9 @@
     python -m bench [--quick] [--json]
 
 Measures the matcher and its memory, then the drain of a backlog, alternately with the native
-matcher and with plain Python. Prints each result with its target, but does not fail if a
-target is missed, because machines differ and are shared.
+matcher and with plain Python, and then the workflow engine, next to other products. Prints each
+result with its target, but does not fail if a target is missed, because machines differ and are
+shared.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from dataclasses import asdict
 from typing import Any
 
 from bench import drain, matcher
+from bench.engine import report as engine
+from bench.executions import __main__ as executions
 
 
 def machine() -> dict[str, Any]:
@@ -31,9 +34,11 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run all benchmarks: about two minutes, or 30 seconds with --quick."""
+    """Run all benchmarks: about ten minutes, or two with --quick."""
     parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--quick", action="store_true", help="a fifth of the work")
+    parser.add_argument(
+        "--quick", action="store_true", help="a fifth of the work, no other products"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="pairs of drains")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -53,6 +58,10 @@ def main() -> None:
             )
         )
     )
+    print("engine    …", file=sys.stderr)
+    asleep = executions.measure(1_000_000 // divisor, seconds=5)
+    products = engine.PRODUCTS[: 1 if options.quick else None]
+    engines = engine.measure_all(products, 50_000 // divisor, 20 / divisor)
     if options.json:
         print(
             json.dumps(
@@ -60,6 +69,8 @@ def main() -> None:
                     "machine": before,
                     "matcher": asdict(figures),
                     "drains": [asdict(drained) for drained in drains],
+                    "executions": asdict(asleep),
+                    "engines": engines,
                 }
             )
         )
@@ -77,6 +88,8 @@ def main() -> None:
         f"drain ratio  {statistics.median(ratios):>10.2f}  (at least 1.5)  pair by pair "
         f"{[round(ratio, 2) for ratio in ratios]}"
     )
+    print(f"asleep       {asleep.bytes_per_execution:>10.1f} B/execution     (at most 128)")
+    engine.show(engines)
 
 
 if __name__ == "__main__":

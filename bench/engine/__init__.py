@@ -1,0 +1,1 @@
+"""Figures of the workflow engine, next to other products."""

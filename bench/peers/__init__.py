@@ -1,0 +1,1 @@
+"""Other products on which `bench.engine` runs the same flow."""
