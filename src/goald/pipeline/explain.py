@@ -12,6 +12,8 @@ from goald import _native
 from goald.domain.contacts.known import old_tags, state_of
 from goald.domain.errors import InvalidEvent
 from goald.domain.ids import ContactId, TenantId
+from goald.domain.records.execution import Execution
+from goald.domain.records.waiting import waiting_reason
 from goald.domain.times import rfc3339
 from goald.pipeline.explain_ended import EndedOutcomes, explain_ended
 from goald.pipeline.intake import EventDefaults, intake
@@ -224,7 +226,10 @@ def _enriched(
     logic = {workflow["workflow_id"]: workflow["goal_logic"] for workflow in state.workflows}
     del explained["event_key"], explained["asks_contact"]
     active = explained["enrollments"]
+    runnable = {each["workflow_id"] for each in state.workflows if each["is_active"]}
     for enrollment in active:
+        row = state.executions.get(enrollment["enrollment_id"])
+        enrollment["execution"] = row and _position(row, is_active=row.workflow_id in runnable)
         del enrollment["excludes"]
         enrollment.pop("starts", None)
         enrollment["status"] = "active"
@@ -245,6 +250,7 @@ def _enriched(
             "matched": row.id in after_end.achieved,
             "completes": False,
             "after_end": row.id in after_end.achieved,
+            "execution": None,
             "reason": None
             if row.id in after_end.achieved
             else after_end.reasons.get(row.id, f"enrollment {row.status}"),
@@ -268,4 +274,18 @@ def _enriched(
         "enrollments": active + ended,
         "active_enrollments": state.active_count,
         "truncated": state.truncated,
+    }
+
+
+def _position(row: Execution, *, is_active: bool) -> dict[str, Any]:
+    """The step of an execution, and when it continues. `is_active`: whether its workflow is."""
+    return {
+        "version": row.version,
+        "status": row.status,
+        "step_id": row.step_id,
+        "current_step_index": row.current_step_index,
+        "total_steps": row.total_steps,
+        "waiting_for": row.waiting_for,
+        "waiting_reason": waiting_reason(row, is_active=is_active),
+        "due_at": None if row.due_at is None else rfc3339(row.due_at),
     }

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
+from goald.domain.records.execution import Execution
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.shard_store import EndedCheck, WatchedRuns
 
@@ -29,6 +30,8 @@ class ContactState:
     """Newest first."""
     truncated: bool
     """True if older enrollments were left out."""
+    executions: Mapping[str, Execution]
+    """The executions of the active enrollments that are returned, by their id."""
 
 
 MAX_COUNTED: Final = 20_000

@@ -54,4 +54,16 @@ RESERVED_GUARDS = (
         ),
         (EXECUTIONS,),
     ),
+    Guard(
+        "executions: explain shows them to callers with the scope only",
+        "D8",
+        (
+            Edit(
+                "src/goald/api/routes/events.py",
+                "        if EXECUTIONS_SCOPE not in caller.scopes:\n",
+                "        if False:\n",
+            ),
+        ),
+        (EXECUTIONS,),
+    ),
 )

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from goald.adapters.memory.contact_rows import read_contacts
@@ -15,10 +15,12 @@ from goald.adapters.memory.database import (
 )
 from goald.adapters.memory.ended.runs import read as read_ended
 from goald.adapters.memory.merging.merges import end_of
+from goald.adapters.memory.stored.executions import StoredExecution
 from goald.adapters.memory.used_events import excludes
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, EnrollmentId, GoalId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
+from goald.domain.records.execution import Execution, ExecutionStatus
 from goald.ports.contacts import ContactState, EndedEnrollment, Exclusion, StartState
 from goald.ports.shard_store import EndedCheck, EventCheck, WatchedRuns
 
@@ -61,6 +63,11 @@ class MemoryContacts:
             active_count=len(active),
             ended=[_record(row) for row in ended[: self._most_ended]],
             truncated=len(active) > self._most_active or len(ended) > self._most_ended,
+            executions={
+                row.id: _execution(found, row.contact_id)
+                for row in newest
+                if (found := self._tables.of_executions.executions.get((tenant, row.id)))
+            },
         )
 
     async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:
@@ -141,4 +148,27 @@ def _record(row: StoredEnrollment) -> Enrollment:
         exit_acknowledged_at=row.exit_acknowledged_at,
         match_values=None if row.match_values is None else json.loads(row.match_values),
         met_after_end_at=row.met_after_end_at,
+    )
+
+
+def _execution(row: StoredExecution, contact: str) -> Execution:
+    """The record of an open execution."""
+    return Execution(
+        id=EnrollmentId(row.id),
+        workflow_id=WorkflowId(row.workflow_id),
+        contact_id=ContactId(contact),
+        version=row.version,
+        status=cast("ExecutionStatus", row.status),
+        completion_reason=row.reason,
+        waiting_for=row.waiting_for,
+        step_id=row.step_id,
+        current_step_index=row.step_index,
+        total_steps=row.total_steps,
+        retry_count=row.retry_count,
+        connection=row.connection,
+        due_at=None if row.due_ms is None else row.due_ms * 1_000,
+        done_steps=row.done_steps,
+        created_at=row.started_at_ms * 1_000,
+        updated_at=row.started_at_ms * 1_000,
+        ended_at=None,
     )

@@ -20,6 +20,7 @@ from goald.api.dependencies import Dependencies, dependencies_of
 from goald.api.ports import Caller
 from goald.api.problems import BadRequest, Forbidden, TooLarge, Unauthorized, Unavailable
 
+EXECUTIONS_SCOPE = "executions:read"
 SCOPES = {
     "workflows:read": "read workflows, goals, statistics, enrollments and achievements",
     "workflows:edit": "change workflows, goals, settings, the catalog and webhooks",
@@ -27,7 +28,7 @@ SCOPES = {
     "audit:read": "read the audit log",
     "contacts:read": "read contacts",
     "contacts:edit": "change and delete contacts",
-    "executions:read": "read executions of workflows and their log",
+    EXECUTIONS_SCOPE: "read executions of workflows and their log",
     "executions:edit": "start, cancel and retry executions",
 }
 _CALLER = "goald.caller"
@@ -190,7 +191,7 @@ Edits = Annotated[Caller, Security(ByToken("workflows:edit"), scopes=["workflows
 Writes = Annotated[Caller, Security(ByToken("events:write"), scopes=["events:write"])]
 ContactReads = Annotated[Caller, Security(ByToken("contacts:read"), scopes=["contacts:read"])]
 ContactEdits = Annotated[Caller, Security(ByToken("contacts:edit"), scopes=["contacts:edit"])]
-ExecutionReads = Annotated[Caller, Security(ByToken("executions:read"), scopes=["executions:read"])]
+ExecutionReads = Annotated[Caller, Security(ByToken(EXECUTIONS_SCOPE), scopes=[EXECUTIONS_SCOPE])]
 ExecutionEdits = Annotated[Caller, Security(ByToken("executions:edit"), scopes=["executions:edit"])]
 Audits = Annotated[Caller, Security(ByToken("audit:read"), scopes=["audit:read"])]
 EventWriter = Annotated[

@@ -44,6 +44,19 @@ class ExplainedGoal(BaseModel):
         return criteria | {"min_amount": Decimal(amount)} if isinstance(amount, str) else criteria
 
 
+class ExplainedExecution(BaseModel):
+    """The step of an execution before the event, and when it continues."""
+
+    version: int = Field(description="Of the definition.")
+    status: str
+    step_id: str
+    current_step_index: int
+    total_steps: int
+    waiting_for: str | None
+    waiting_reason: str | None = Field(description="Why it waits, in words.")
+    due_at: str | None = Field(description="When it continues, if a timer runs.")
+
+
 class ExplainedEnrollment(BaseModel):
     enrollment_id: str
     workflow_id: str
@@ -56,6 +69,9 @@ class ExplainedEnrollment(BaseModel):
     goal_logic: str | None = Field(
         description="Null if the workflow is unknown, or the enrollment has ended and the event "
         "does not count for it."
+    )
+    execution: ExplainedExecution | None = Field(
+        description="Of an active enrollment that goald runs. Needs the scope executions:read."
     )
     matched: bool = Field(description="At least one goal of the workflow matches.")
     completes: bool = Field(
@@ -106,6 +122,7 @@ class Explanation(BaseModel):
                             "enrolled_at": "2026-01-26T10:00:00.000000Z",
                             "ended_at": None,
                             "match": None,
+                            "execution": None,
                             "goal_logic": "any",
                             "matched": False,
                             "completes": False,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fastapi import Response
 
 from goald.api.admission.starts import start_problem
-from goald.api.auth.access import EventWriter, Reads
+from goald.api.auth.access import EXECUTIONS_SCOPE, EventWriter, Reads
 from goald.api.auth.event_permissions import permitted
 from goald.api.dependencies import Deps, Metrics
 from goald.api.http.bodies import StrictRequest
@@ -130,6 +130,9 @@ async def explain_event(request: StrictRequest, deps: Deps, caller: Reads) -> Re
         found = await deps.events.explainer.explain(caller.tenant_id, event)
         # The request itself is counted already.
         await deps.access.quotas.work(caller.tenant_id, explanation_requests(found) - 1)
+        if EXECUTIONS_SCOPE not in caller.scopes:
+            for enrollment in found["enrollments"]:
+                enrollment["execution"] = None
         return Response(await explanation_json(found), media_type=JSON)
 
 

@@ -119,12 +119,22 @@ def _tree(explanation: dict[str, Any]) -> "Tree":
     for enrollment in explanation["enrollments"]:
         name = f"{enrollment['enrollment_id']} in {enrollment['workflow_id']}"
         branch = tree.add(_text(f"{name}: {_outcome(enrollment)}", enrollment["matched"]))
+        if enrollment["execution"] is not None:
+            branch.add(_text(_position(enrollment["execution"])))
         for goal in enrollment["goals"]:
             line = f"{goal['goal_type']} {plain(goal['criteria'])}: {_verdict(goal)}"
             branch.add(_text(line, goal["matched"]))
     if explanation["truncated"]:
         tree.add(_text("more enrollments are not shown"))
     return tree
+
+
+def _position(execution: dict[str, Any]) -> str:
+    """The step of the execution, and when it continues."""
+    step = f"step {execution['current_step_index']} of {execution['total_steps']}"
+    place = f"{step}, {execution['step_id']}" if execution["step_id"] else step
+    reason = execution["waiting_reason"]
+    return f"{execution['status']} at {place}" + (f": {reason}" if reason else "")
 
 
 def _headline(explanation: dict[str, Any]) -> str | None:

@@ -317,3 +317,24 @@ def test_only_a_failed_execution_is_retried(client: httpx.Client, shard: Shard) 
     shard.commit(started("x-1"))
     answer = client.post("/api/v1/executions/x-1/retry")
     assert (answer.status_code, answer.json()["execution_status"]) == (409, "PAUSED")
+
+
+def test_explain_needs_a_scope_to_say_where_an_execution_is(
+    api: Api, client: httpx.Client, shard: Shard
+) -> None:
+    shard.commit(started("x-1"))
+    event = {"type": "contact.tag.added", "data": {"contact_id": "ann", "tag_name": "x"}}
+    (found,) = client.post("/api/v1/explain", json=event).json()["enrollments"]
+    assert found["execution"] == {
+        "version": 1,
+        "status": "PAUSED",
+        "step_id": "pause",
+        "current_step_index": 1,
+        "total_steps": 3,
+        "waiting_for": "timer",
+        "waiting_reason": f"Its step waits until {found['execution']['due_at']}.",
+        "due_at": rfc3339(NOON + 60 * SECOND),
+    }
+    reader = api.client("acme", "workflows:read")
+    (found,) = reader.post("/api/v1/explain", json=event).json()["enrollments"]
+    assert found["execution"] is None

@@ -73,3 +73,11 @@ def test_a_request_that_cannot_succeed_fails(
     ran = run("executions", *words, *ACME)
     assert ran.code == code
     assert reason in ran.err
+
+
+@pytest.mark.usefixtures("executions")
+def test_explain_says_where_the_executions_of_a_contact_are(run: Callable[..., Ran]) -> None:
+    event = {"type": "contact.tag.added", "data": {"contact_id": "ann", "tag_name": "x"}}
+    ran = run("explain", "-", *ACME, stdin=json.dumps(event).encode())
+    assert ran.code == 0, ran.err
+    assert "PAUSED at step 1 of 3, pause: " in ran.out

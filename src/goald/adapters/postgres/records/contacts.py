@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from goald.adapters.postgres.records.executions.statements import OPEN_OF_CONTACT
 from goald.adapters.postgres.records.forwards import continuing, continuing_each
 from goald.adapters.postgres.records.projection import PostgresContactStore
 from goald.adapters.postgres.records.reader import enrollment_of
@@ -14,6 +15,7 @@ from goald.adapters.postgres.tenants import TenantPool
 from goald.domain.contacts.projection import Contact
 from goald.domain.ids import ContactId, TenantId, WorkflowId
 from goald.domain.records.enrollment import Enrollment
+from goald.domain.records.execution import Execution
 from goald.ports.contacts import (
     MAX_COUNTED,
     ContactState,
@@ -128,6 +130,7 @@ class PostgresContacts:
                 statements.LOAD_NEWEST, *newest, output=take_piece, format="binary"
             )
             counted = await connection.fetch(WORKFLOW_IDS, *newest)
+            executions = await connection.fetch(OPEN_OF_CONTACT, *newest)
             ended = await connection.fetch(ENDED, tenant, contact, self._most_ended + 1)
             ids = {*workflows, *(name for name, _ in counted)}
             ids |= {row["workflow_id"] for row in ended}
@@ -140,6 +143,7 @@ class PostgresContacts:
             active_count=active_count,
             ended=[enrollment_of(row) for row in ended[: self._most_ended]],
             truncated=active_count > self._most_active or len(ended) > self._most_ended,
+            executions={row["id"]: Execution(**row) for row in executions},
         )
 
     async def continuing(self, tenant: TenantId, contact: ContactId) -> ContactId:

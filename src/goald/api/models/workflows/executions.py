@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from goald.api.executions.waiting import waiting_reason
 from goald.api.models.contacts import MAX_ATTRIBUTES, Attributes
 from goald.api.models.requests import ChangeRequest
 from goald.domain.configuration.criteria import Id
 from goald.domain.records.execution import Execution, ExecutionLog, ExecutionStatus
+from goald.domain.records.waiting import waiting_reason
 from goald.domain.times import rfc3339
 
 _TIME: JsonDict = {"format": "date-time"}

@@ -94,6 +94,17 @@ ORDER BY x.created_at DESC, x.id DESC LIMIT $7
 """
 """Through the index of enrollments. Reads all of the contact, which are few."""
 
+OPEN_OF_CONTACT = f"""
+SELECT {_EXECUTION} FROM (
+    SELECT tenant_id, id FROM goald.workflow_enrollments
+    WHERE tenant_id = $1 AND contact_id = $2 AND ended_at IS NULL
+    ORDER BY enrolled_at DESC, id
+    LIMIT $3
+) AS e
+JOIN goald.workflow_executions x ON x.tenant_id = e.tenant_id AND x.id = e.id
+"""
+"""The executions of the newest $3 active enrollments of the contact $2."""
+
 ALL_OF_CONTACT = f"""
 SELECT {_EXECUTION} {_OF_CONTACT.format(contact="$5", statuses="$6")}
 ORDER BY x.created_at DESC, x.id DESC LIMIT $7

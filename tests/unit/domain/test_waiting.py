@@ -2,9 +2,9 @@
 
 import pytest
 
-from goald.api.executions.waiting import waiting_reason
 from goald.domain.ids import ContactId, EnrollmentId, WorkflowId
 from goald.domain.records.execution import Execution, ExecutionStatus
+from goald.domain.records.waiting import waiting_reason
 
 DUE = 1_770_000_000_000_000
 AT = "2026-02-02T02:40:00.000000Z"
