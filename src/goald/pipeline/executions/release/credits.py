@@ -12,8 +12,33 @@ from goald.domain.actions.gates import ActionType
 from goald.ports.clock import Clock
 
 SPAN_SECONDS: Final = 2.0
+_STEP_SECONDS: Final = 0.05
+"""Jobs that finish within this time are one entry."""
 FLOOR: Final = 64
 """Jobs that may be out before any throughput was measured, and without workers."""
+
+
+class _Finished:
+    """The jobs of one type that have finished lately."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[float, int]] = deque()
+        """When the first of them finished, and how many."""
+        self._count = 0
+
+    def add(self, now: float, count: int) -> None:
+        self._count += count
+        if self._entries and now - self._entries[-1][0] < _STEP_SECONDS:
+            at, before = self._entries[-1]
+            self._entries[-1] = at, before + count
+        else:
+            self._entries.append((now, count))
+
+    def since(self, time: float) -> int:
+        """How many have finished after this time. Forgets the others."""
+        while self._entries and self._entries[0][0] <= time:
+            self._count -= self._entries.popleft()[1]
+        return self._count
 
 
 class Credits:
@@ -23,7 +48,7 @@ class Credits:
         self._clock = clock
         self._floor = floor
         self._out: Counter[ActionType] = Counter()
-        self._finished: dict[ActionType, deque[tuple[float, int]]] = {}
+        self._finished: dict[ActionType, _Finished] = {}
 
     def free(self, action: ActionType) -> int:
         """How many further jobs of the type may be published now."""
@@ -35,10 +60,7 @@ class Credits:
         finished = self._finished.get(action)
         if finished is None:
             return self._floor
-        since = self._clock.monotonic() - SPAN_SECONDS
-        while finished and finished[0][0] <= since:
-            finished.popleft()
-        return max(self._floor, sum(count for _, count in finished))
+        return max(self._floor, finished.since(self._clock.monotonic() - SPAN_SECONDS))
 
     def add(self, action: ActionType, count: int = 1) -> None:
         """Jobs of the type are out: they were published, or were found at a load."""
@@ -47,12 +69,7 @@ class Credits:
     def finish(self, action: ActionType, count: int = 1) -> None:
         """Jobs of the type that were out have a result."""
         self.remove(action, count)
-        finished = self._finished.setdefault(action, deque())
-        now = self._clock.monotonic()
-        if finished and finished[-1][0] == now:
-            finished[-1] = (now, finished[-1][1] + count)
-        else:
-            finished.append((now, count))
+        self._finished.setdefault(action, _Finished()).add(self._clock.monotonic(), count)
 
     def remove(self, action: ActionType, count: int = 1) -> None:
         """Jobs of the type are not out any more, and no worker has performed them."""
