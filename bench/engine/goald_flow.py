@@ -13,7 +13,7 @@ from goald.client import ActionWorker, Publisher, event
 from goald.client.action_worker import Action
 
 ACTION = "bench.act"
-TENANTS = 50
+TENANTS = 20
 _CONCURRENCY = 200
 
 

@@ -79,9 +79,8 @@ def goald(directory: Path) -> Iterator[Running]:
 async def _configure(dsn: str) -> None:
     service = configuration_service(dsn)
     try:
-        for number in range(TENANTS):
-            text = DEFINITIONS.format(tenant=f"bench-{number}")
-            await service.apply(parse_configuration(text))
+        texts = (DEFINITIONS.format(tenant=f"bench-{number}") for number in range(TENANTS))
+        await asyncio.gather(*(service.apply(parse_configuration(text)) for text in texts))
     finally:
         await service.close()
 
