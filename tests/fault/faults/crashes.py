@@ -38,8 +38,8 @@ OF_EXECUTIONS = {
     FailPoint.JOBS_REGISTERED,
     FailPoint.PERMITS_RETURNED,
 }
-"""Fail points that `goald serve` does not reach, because its shards run no workflows yet."""
-OF_THE_DAEMON = [each for each in FailPoint if each not in OF_EXECUTIONS]
+"""Fail points that a process reaches when it runs workflows; see `execution_crashes`."""
+WITHOUT_EXECUTIONS = [each for each in FailPoint if each not in OF_EXECUTIONS]
 EACH_STREAM = {FailPoint.STREAM_LEASE_ACQUIRED, FailPoint.STREAM_FENCED}
 """Fail points that a process reaches once for each stream."""
 MANY = 6
@@ -62,7 +62,7 @@ def _crash(fail_point: FailPoint, context: FaultContext) -> None:
     fail_points = [fail_point]
     if context.rng.random() < 0.25:
         fail_points.append(
-            context.rng.choice([other for other in OF_THE_DAEMON if other not in ONCE])
+            context.rng.choice([other for other in WITHOUT_EXECUTIONS if other not in ONCE])
         )
     goald.kill()
     for each in fail_points:
@@ -140,7 +140,7 @@ def _conflict(context: FaultContext) -> Event:
     return started(tenant, contact, enrollment, "first-order", PROBES_BEGIN, event_id)
 
 
-for _fail_point in OF_THE_DAEMON:
+for _fail_point in WITHOUT_EXECUTIONS:
     FAULTS[f"crash: {_fail_point.name}"] = Fault(
         f"crash: {_fail_point.name}",
         1,
