@@ -1,5 +1,6 @@
 """The configuration of a tenant as the contents of a file for `goald apply`."""
 
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -26,7 +27,9 @@ async def export_configuration(store: ConfigurationStore, tenant: str) -> dict[s
     current = await store.load(tenant, scope)
     contents: dict[str, Any] = {"tenant": tenant}
     if current.settings is not None:
-        contents["settings"] = {"tag_case_sensitive": current.settings.tag_case_sensitive}
+        contents["settings"] = {
+            name: value for name, value in asdict(current.settings).items() if value is not None
+        }
     contents["workflows"] = [_workflow(current, id_) for id_ in sorted(current.workflows)]
     catalog = {
         kind: [{"id": row.id, "name": row.name} for _, row in sorted(rows.items())]

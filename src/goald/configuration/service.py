@@ -32,6 +32,7 @@ from goald.domain.configuration.workflows import (
     EntityRow,
     GoalRow,
     RolloutStatus,
+    SettingsPatch,
     SettingsRow,
     WorkflowRow,
 )
@@ -246,11 +247,11 @@ class ConfigurationService:
         return is_rolled_out(rollout)
 
     async def put_settings(
-        self, tenant: str, actor: str, tag_case_sensitive: bool | None
+        self, tenant: str, actor: str, patch: SettingsPatch
     ) -> EditResult[SettingsRow]:
         return await self._executor.edit(
             tenant, actor, ConfigurationScope(settings=True, references=False),
-            lambda current: edits.put_settings(current, tag_case_sensitive),
+            lambda current: edits.put_settings(current, patch),
             edits.settings_of,
         )  # fmt: skip
 

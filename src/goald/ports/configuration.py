@@ -26,6 +26,17 @@ class GoalConfiguration(TypedDict):
     enrollment has ended (E18). None if absent."""
 
 
+class ExecutionSettings(NamedTuple):
+    """The settings of a tenant for its executions."""
+
+    error_notification: bool = True
+    max_retry_attempts: int = 3
+    retry_base_delay_seconds: float | None = None
+    """None: that of goald (GOALD_RETRY_BASE_SECONDS)."""
+    concurrent_executions_per_account: int | None = None
+    """None: that of goald."""
+
+
 class WorkflowConfiguration(TypedDict):
     """A workflow with its goals."""
 
@@ -37,6 +48,8 @@ class WorkflowConfiguration(TypedDict):
     is_active: bool
     tag_case_sensitive: NotRequired[bool]
     """Whether the tenant distinguishes names of tags by case (E16). False if absent."""
+    executions: NotRequired[ExecutionSettings]
+    """The settings of the tenant. The defaults if absent."""
     goals: list[GoalConfiguration]
     exits_missed: NotRequired[bool]
     """If it is active: whether the events that it missed while it was paused are judged, before any

@@ -27,6 +27,7 @@ from goald.settings.concerns import (
     RedisSettings,
     TokenSettings,
 )
+from goald.settings.executions import ExecutionVariables
 from goald.settings.networks import networks
 
 FILE = "goald.toml"
@@ -46,7 +47,7 @@ SecretKeys = Annotated[
 _DAY_SECONDS = 86_400
 
 
-class Settings(BaseSettings):
+class Settings(ExecutionVariables):
     """Every setting, as `GOALD_<NAME>` in the environment or `<name> = …` in goald.toml."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -293,9 +294,6 @@ class Settings(BaseSettings):
         description="How long goald remembers that an event counted for a contact in a "
         "workflow, so that it does not count for a later enrollment (days). 366 in a tenant with a "
         "longer `conversion_window`",
-    )
-    log_retention: int = Field(
-        90, ge=1, description="How long the log of executions is kept (days)"
     )
     log_level: str = Field(
         "info",

@@ -104,6 +104,7 @@ ROUTE_REQUESTS: dict[tuple[str, str], RouteRequest] = {
     ("POST", _A_SOURCE + "/test"): RouteRequest(OtherTenant.MISSING),
     ("GET", "/api/v1/tenant"): RouteRequest(OtherTenant.COMMON),
     ("PUT", "/api/v1/tenant"): RouteRequest(OtherTenant.SEPARATE, {"tag_case_sensitive": False}),
+    ("PATCH", "/api/v1/tenant"): RouteRequest(OtherTenant.SEPARATE, {"max_retry_attempts": 1}),
     ("GET", "/api/v1/audit"): RouteRequest(OtherTenant.EMPTY),
     ("POST", "/api/v1/events"): RouteRequest(OtherTenant.SEPARATE, EVENT),
     ("POST", "/api/v1/explain"): RouteRequest(OtherTenant.SEPARATE, EVENT),

@@ -29,6 +29,7 @@ from goald.domain.fail_points import FailPointHook, no_op
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.domain.slots import SlotRange
+from goald.pipeline.executions.rules import ExecutionRules
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.group import SHARE
 from goald.pipeline.shard.turns import DEFERRED_BYTES
@@ -165,6 +166,8 @@ class InMemoryPipeline:
     late: float = 0.0
     missed_bytes: int = MISSED_BYTES
     concurrent_executions: int = 100
+    retry_base: float = 60.0
+    requires_opt_in: bool = False
     read: ReadSettings = READ
 
     def __post_init__(self) -> None:
@@ -258,7 +261,11 @@ class InMemoryPipeline:
                 max_deferred_bytes=self.max_deferred_bytes,
                 late=self.late,
                 streams=(STREAM,),
-                concurrent_executions=self.concurrent_executions,
+                executions=ExecutionRules(
+                    concurrent_executions=self.concurrent_executions,
+                    retry_base=self.retry_base,
+                    requires_opt_in=self.requires_opt_in,
+                ),
             ),
             ShardPorts(
                 store=self.store,

@@ -35,8 +35,23 @@ async def get_settings(caller: Reads, deps: Deps) -> SettingsAnswer:
     },
 )
 async def put_settings(body: SettingsChange, caller: Edits, deps: Deps) -> ExactJson:
-    """Applies to later events. Completes no enrollment, and changes no achievement."""
-    result = await deps.configuration.put_settings(
-        caller.tenant_id, caller.subject, body.tag_case_sensitive
-    )
+    """Absent fields keep their values. Applies to later events and retries. Completes no
+    enrollment, and changes no achievement."""
+    result = await deps.configuration.put_settings(caller.tenant_id, caller.subject, body.patch)
     return ExactJson(SettingsAnswer.of(result.row), 200 if result.is_rolled_out else 202)
+
+
+@router.patch(
+    "/api/v1/tenant",
+    tags=["tenant"],
+    summary="Change settings of the tenant",
+    operation_id="patch_settings",
+    response_model=SettingsAnswer,
+    responses={
+        **responses(400),
+        202: {"description": _NOT_ROLLED_OUT, "model": SettingsAnswer},
+    },
+)
+async def patch_settings(body: SettingsChange, caller: Edits, deps: Deps) -> ExactJson:
+    """The same as `PUT`."""
+    return await put_settings(body, caller, deps)

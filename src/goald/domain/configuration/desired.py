@@ -39,7 +39,12 @@ from goald.domain.configuration.goals import (
     GoalLogic,
     GoalType,
 )
-from goald.domain.configuration.workflows import DEFINITION_FIELDS
+from goald.domain.configuration.settings_limits import (
+    ConcurrentExecutions,
+    MaxRetryAttempts,
+    RetryBaseDelay,
+)
+from goald.domain.configuration.workflows import DEFINITION_FIELDS, SettingsPatch
 from goald.domain.times import rfc3339, to_us
 
 
@@ -171,6 +176,14 @@ class DesiredEntity(_Section):
 
 class DesiredSettings(_Section):
     tag_case_sensitive: bool | None = None
+    error_notification: bool | None = None
+    max_retry_attempts: MaxRetryAttempts | None = None
+    retry_base_delay_seconds: RetryBaseDelay | None = None
+    concurrent_executions_per_account: ConcurrentExecutions | None = None
+
+    @property
+    def patch(self) -> SettingsPatch:
+        return SettingsPatch(**self.model_dump())
 
 
 class DesiredConfiguration(_Section):

@@ -65,7 +65,7 @@ def diff_configuration(
     """
     entities = list(_entity_changes(desired, current, prune=prune))
     context = _Context(current, catalog_after(current, entities, check), prune, now_us, new_id)
-    changes = settings_change(current.settings, desired.settings.tag_case_sensitive)
+    changes = settings_change(current.settings, desired.settings.patch)
     changes += [change for change in entities if change.after is not None]
     for index, workflow in enumerate(desired.workflows):
         changes += _workflow_changes(workflow, ("workflows", index), context)
@@ -89,7 +89,7 @@ def scope_for(desired: DesiredConfiguration, *, prune: bool) -> ConfigurationSco
         workflows=None if prune and desired.lists_workflows else listed,
         entities=entities,
         kinds=set(desired.catalog) if prune else (),
-        settings=desired.settings.tag_case_sensitive is not None,
+        settings=bool(desired.settings.patch.given),
         definitions=any(workflow.definition for workflow in desired.workflows),
         active_enrollments=1 if prune else 0,
         missed=any(workflow.active for workflow in desired.workflows),

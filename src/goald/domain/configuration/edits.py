@@ -34,6 +34,7 @@ from goald.domain.configuration.workflows import (
     DefinitionRow,
     EntityRow,
     GoalRow,
+    SettingsPatch,
     SettingsRow,
     WorkflowRow,
 )
@@ -224,11 +225,9 @@ def delete_goal(
     return [ConfigurationChange(before, None)]
 
 
-def put_settings(
-    current: CurrentConfiguration, tag_case_sensitive: bool | None
-) -> list[ConfigurationChange]:
-    """Change the given settings of the tenant; None keeps the current value."""
-    return settings_change(current.settings, tag_case_sensitive)
+def put_settings(current: CurrentConfiguration, patch: SettingsPatch) -> list[ConfigurationChange]:
+    """Change the given settings of the tenant."""
+    return settings_change(current.settings, patch)
 
 
 def settings_of(current: CurrentConfiguration) -> SettingsRow:

@@ -8,6 +8,7 @@ from goald.domain.configuration.workflows import (
     CurrentConfiguration,
     GoalRow,
     Row,
+    SettingsPatch,
     SettingsRow,
     WorkflowRow,
 )
@@ -44,14 +45,10 @@ def merge_workflow(
     )
 
 
-def settings_change(
-    before: SettingsRow | None, tag_case_sensitive: bool | None
-) -> list[ConfigurationChange]:
-    """Return the change to the given settings; None keeps the current value."""
+def settings_change(before: SettingsRow | None, patch: SettingsPatch) -> list[ConfigurationChange]:
+    """Return the change to the given settings."""
     base = before or SettingsRow()
-    after = (
-        base if tag_case_sensitive is None else replace(base, tag_case_sensitive=tag_case_sensitive)
-    )
+    after = replace(base, **patch.given)
     return [ConfigurationChange(before, after)] if after != base else []
 
 

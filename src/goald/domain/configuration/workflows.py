@@ -1,7 +1,7 @@
 """The rows of a configuration (workflows, goals, catalog entities) and the changes of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -141,11 +141,35 @@ class SettingsRow:
 
     tag_case_sensitive: bool = False
     """Whether names of tags are compared with regard to case (E16)."""
+    error_notification: bool = True
+    """Whether the admin is notified of failed executions."""
+    max_retry_attempts: int = 3
+    """How often an action is tried again, unless its step says otherwise."""
+    retry_base_delay_seconds: float | None = None
+    """Before the first retry. None: GOALD_RETRY_BASE_SECONDS."""
+    concurrent_executions_per_account: int = 100
+    """The executions that may be ACTIVE at the same time (X8)."""
 
     @property
     def id(self) -> str:
         """Empty: a tenant has one such row."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPatch:
+    """The settings of a tenant to change. None keeps the current value."""
+
+    tag_case_sensitive: bool | None = None
+    error_notification: bool | None = None
+    max_retry_attempts: int | None = None
+    retry_base_delay_seconds: float | None = None
+    concurrent_executions_per_account: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that change."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 Row: TypeAlias = WorkflowRow | GoalRow | DefinitionRow | EntityRow | SettingsRow

@@ -14,8 +14,9 @@ from goald.domain.leases import SlotLease
 from goald.domain.slots import slot_of
 from goald.pipeline.executions.release.queues import QueueKey
 from goald.pipeline.executions.release.releases import Grant, QueuedExecution
+from goald.pipeline.executions.rules import ExecutionRules
 from goald.ports.actions.permits import Permit
-from goald.ports.configuration import Configuration, WorkflowKey
+from goald.ports.configuration import Configuration, ExecutionSettings, WorkflowKey
 from goald.ports.executions.store import ExecutionStore, StoredPlan
 
 ACTIVE_STATES = ("ready", "running")
@@ -25,9 +26,14 @@ ACTIVE_STATES = ("ready", "running")
 class ExecutionMemory:
     """The executions of one matcher, and the plans that they run. A `DueSteps`."""
 
-    def __init__(self, matcher: _native.Matcher, store: ExecutionStore) -> None:
+    def __init__(
+        self, matcher: _native.Matcher, store: ExecutionStore, rules: ExecutionRules
+    ) -> None:
         self._matcher = matcher
         self._store = store
+        self.rules = rules
+        self._settings: dict[str, ExecutionSettings] = {}
+        """By tenant."""
         self._workflows: dict[WorkflowKey, bool] = {}
         """The workflows that are not deleted, and whether they are active."""
         self._names: dict[WorkflowKey, str] = {}
@@ -49,6 +55,7 @@ class ExecutionMemory:
             self._workflows[key] = each["is_active"]
             self._names[key] = each.get("name", "")
             keys.append(key)
+            self._set(key.tenant_id, each.get("executions", ExecutionSettings()))
             if each.get("tag_case_sensitive", False):
                 self._by_case.add(key.tenant_id)
             else:
@@ -58,6 +65,24 @@ class ExecutionMemory:
             self._names.pop(key, None)
             keys.append(key)
         return keys
+
+    def limit_of(self, tenant: str) -> int:
+        """How many executions of a tenant may be ACTIVE (X8)."""
+        settings = self._settings.get(tenant, ExecutionSettings())
+        limit = settings.concurrent_executions_per_account
+        return self.rules.concurrent_executions if limit is None else limit
+
+    def _set(self, tenant: str, settings: ExecutionSettings) -> None:
+        if self._settings.get(tenant) == settings:
+            return
+        self._settings[tenant] = settings
+        base = settings.retry_base_delay_seconds
+        self._matcher.set_execution_settings(
+            tenant,
+            max_retries=settings.max_retry_attempts,
+            retry_base_ms=round((self.rules.retry_base if base is None else base) * 1_000),
+            notifies=settings.error_notification,
+        )
 
     def name_of(self, workflow: WorkflowKey) -> str:
         """The name of a workflow; empty if it was deleted."""

@@ -2,7 +2,7 @@
 commit, and what follows (X1, X2, X8, X16)."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -54,9 +54,7 @@ class ShardExecutions:
         memory: ExecutionMemory,
         gates: SlotGates,
         watermark: Watermark,
-        limit: Callable[[str], int],
     ) -> None:
-        """`limit`: how many executions of a tenant may be ACTIVE."""
         self._context = context
         self._store = store
         self._lease = lease
@@ -65,7 +63,7 @@ class ShardExecutions:
         self.watermark = watermark
         credits_ = Credits(context.clock)
         self._jobs = JobsInFlight(credits_)
-        self._releases = Releases(context.clock, memory, credits_, gates, limit)
+        self._releases = Releases(context.clock, memory, credits_, gates, memory.limit_of)
         self._taken: dict[tuple[str, str], Grant] = {}
         """Grants of evaluations that were not committed: their permits may have to be returned."""
         self._is_admitted = False
@@ -156,6 +154,7 @@ class ShardExecutions:
                 *(each.options(now_ms) for each in self._jobs.inputs),
             ],
             "watermark_ms": until or 0,
+            **self._memory.rules.options,
             "grants": grants,
         }
 

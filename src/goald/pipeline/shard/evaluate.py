@@ -15,6 +15,7 @@ from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import SlotLease
 from goald.pipeline.executions.memory import ExecutionMemory
+from goald.pipeline.executions.rules import ExecutionRules
 from goald.pipeline.shard.group import Group
 from goald.pipeline.shard.known.contacts import KnownContacts
 from goald.pipeline.shard.known.ended import KnownEnded
@@ -46,11 +47,11 @@ class Evaluator:
         max_enrollments_per_contact: int = 10_000,
         late_us: int = 0,
         matcher: _native.Matcher | None = None,
-        runs_workflows: bool = False,
+        executions: ExecutionRules | None = None,
     ) -> None:
         """`late_us`: for how long goals without a window watch ended enrollments (E18). `matcher`
-        is another implementation of `_native.Matcher`, for comparisons. `runs_workflows`: whether
-        goald executes workflows that have a definition."""
+        is another implementation of `_native.Matcher`, for comparisons. `executions`: None if
+        goald does not run workflows that have a definition."""
         self.lock = asyncio.Lock()
         """Held from a commit until `apply`, while memory lags behind the table."""
         self.groups = asyncio.Lock()
@@ -64,7 +65,9 @@ class Evaluator:
             late_us=late_us,
         )
         self.executions = (
-            ExecutionMemory(self._matcher, store.executions) if runs_workflows else None
+            None
+            if executions is None
+            else ExecutionMemory(self._matcher, store.executions, executions)
         )
         self._config_version = 0
         self._exits_missed: dict[str, dict[str, bool]] = {}

@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError, RayError
 
 from goald.domain.errors import RayEnded, StartError
 from goald.domain.slots import split_slots
+from goald.pipeline.executions.rules import ExecutionRules
 from goald.redis_keys import event_stream
 from goald.runtime.actors.ray_actors import make_consumer, make_shard
 from goald.runtime.processes.consumer import ConsumerSettings
@@ -75,6 +76,11 @@ class Supervisor:
                     group_bytes=GROUP_BYTES,
                     max_deferred_bytes=self._settings.read.in_flight_bytes // DEFERRED_SHARE,
                     streams=streams,
+                    executions=ExecutionRules(
+                        retry_base=self._settings.retry_base_seconds,
+                        requires_opt_in=self._settings.require_opt_in,
+                        failed_keep=self._settings.failed_keep * 86_400.0,
+                    ),
                     instance=self._instance,
                 ),
                 self._endpoints,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +16,7 @@ from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext, ShardContext
 from goald.pipeline.early_events import EarlyEvents
 from goald.pipeline.executions.gates import SlotGates
+from goald.pipeline.executions.rules import ExecutionRules
 from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.flow import ShardFlow, ShardWatchers
@@ -79,8 +80,8 @@ class ShardSettings:
     """Size limit of the deferred events of one group."""
     exit_retry: float | None = None
     """Seconds after which an unacknowledged exit is published again; None is off."""
-    concurrent_executions: int = 100
-    """Executions of a tenant that may be ACTIVE (X8)."""
+    executions: ExecutionRules = field(default_factory=ExecutionRules)
+    """The settings of executions."""
     streams: tuple[str, ...] = ()
     """The event streams, whose marks the timers of executions wait for (X6)."""
     publishes_refunds: bool = False
@@ -145,7 +146,7 @@ class ShardProcess:
             clock_skew_us=round(settings.clock_skew * 1e6),
             max_enrollments_per_contact=settings.max_enrollments_per_contact,
             late_us=round(settings.late * 1e6),
-            runs_workflows=ports.executions is not None,
+            executions=None if ports.executions is None else settings.executions,
         )
         self._heartbeat = HeartbeatReporter(
             "shard",
@@ -327,7 +328,6 @@ class ShardProcess:
             memory,
             SlotGates(context, ports.gates, ports.permits, lease, os.urandom),
             Watermark(context.clock, settings.streams),
-            lambda _: settings.concurrent_executions,
         )
 
     async def _release(self) -> None:

@@ -13,6 +13,7 @@ WATERMARK = f"{_TESTS}/test_watermark.py"
 RELEASE = f"{_TESTS}/test_release.py"
 REFUSED = f"{_TESTS}/test_refused_transitions.py"
 MERGED = f"{_TESTS}/test_merged_contacts.py"
+SETTINGS = f"{_TESTS}/test_settings.py"
 WORKFLOWS = f"{_TESTS}/test_workflows.py"
 MARKS = "tests/unit/pipeline/ingest/test_marks.py"
 _IN_FLIGHT = f"{_FOLDER}/in_flight.py"
@@ -280,5 +281,41 @@ SHARD_ACTION_GUARDS = (
             ),
         ),
         (WORKFLOWS,),
+    ),
+    Guard(
+        "settings: a shard follows the limit of a tenant",
+        "X8, E10",
+        (
+            Edit(
+                f"{_FOLDER}/memory.py",
+                "        return self.rules.concurrent_executions if limit is None else limit\n",
+                "        return self.rules.concurrent_executions\n",
+            ),
+        ),
+        (SETTINGS,),
+    ),
+    Guard(
+        "settings: the state machine has the retries of a tenant",
+        "X5, E10",
+        (
+            Edit(
+                f"{_FOLDER}/memory.py",
+                "            max_retries=settings.max_retry_attempts,\n",
+                "            max_retries=3,\n",
+            ),
+        ),
+        (SETTINGS,),
+    ),
+    Guard(
+        "settings: contacts that are not known start nothing if consent is required",
+        "X12",
+        (
+            Edit(
+                f"{_FOLDER}/rules.py",
+                '"requires_opt_in": self.requires_opt_in,',
+                '"requires_opt_in": False,',
+            ),
+        ),
+        (SETTINGS,),
     ),
 )

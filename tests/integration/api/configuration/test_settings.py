@@ -16,7 +16,14 @@ from tests.support.services.servers import Database
 from goald.adapters.postgres import PostgresShardStore
 
 PATH = "/api/v1/tenant"
-BY_CASE, NOT_BY_CASE = {"tag_case_sensitive": True}, {"tag_case_sensitive": False}
+DEFAULTS = {
+    "tag_case_sensitive": False,
+    "error_notification": True,
+    "max_retry_attempts": 3,
+    "retry_base_delay_seconds": None,
+    "concurrent_executions_per_account": 100,
+}
+BY_CASE, NOT_BY_CASE = {**DEFAULTS, "tag_case_sensitive": True}, DEFAULTS
 
 
 @pytest.fixture
@@ -33,16 +40,31 @@ def settings(client: httpx.Client) -> dict[str, Any]:
 
 def test_setting_is_kept_until_it_is_changed(api: Api, editor: httpx.Client) -> None:
     assert settings(editor) == NOT_BY_CASE
-    for body, expected in ((BY_CASE, BY_CASE), ({}, BY_CASE), (NOT_BY_CASE, NOT_BY_CASE)):
+    retries = {"max_retry_attempts": 5, "retry_base_delay_seconds": 0.5}
+    for body, expected in (
+        (BY_CASE, BY_CASE), ({}, BY_CASE), (retries, {**BY_CASE, **retries}),
+        ({"concurrent_executions_per_account": 7},
+         {**BY_CASE, **retries, "concurrent_executions_per_account": 7}),
+    ):  # fmt: skip
         answer = editor.put(PATH, json=body)
         assert (answer.status_code, answer.json()) == (200, expected), answer.text
         assert settings(editor) == expected
-    editor.put(PATH, json=BY_CASE)
+    assert editor.patch(PATH, json={"error_notification": False}).status_code == 200
+    assert settings(editor)["error_notification"] is False
     assert settings(api.client("globex", "workflows:read")) == NOT_BY_CASE
 
 
 @pytest.mark.parametrize(
-    "body", [{"tag_case_sensitive": "yes"}, {"tag_case_sensitive": 1}, {"other": True}, []]
+    "body",
+    [
+        {"tag_case_sensitive": "yes"},
+        {"tag_case_sensitive": 1},
+        {"other": True},
+        [],
+        {"max_retry_attempts": -1},
+        {"concurrent_executions_per_account": 0},
+        {"retry_base_delay_seconds": 0},
+    ],
 )
 def test_setting_that_goald_does_not_have_is_refused(editor: httpx.Client, body: Any) -> None:
     assert editor.put(PATH, json=body).status_code == 400
@@ -52,7 +74,7 @@ def test_setting_that_goald_does_not_have_is_refused(editor: httpx.Client, body:
 def test_change_is_in_the_audit_log_once(editor: httpx.Client) -> None:
     editor.put(PATH, json=BY_CASE)
     editor.put(PATH, json=BY_CASE)
-    editor.put(PATH, json=NOT_BY_CASE)
+    editor.put(PATH, json={"tag_case_sensitive": False})
 
     found = editor.get("/api/v1/audit").json()["items"]
 
@@ -90,11 +112,23 @@ def test_setting_of_a_tenant_without_workflows_waits_for_them(
 
 
 def test_command_line_shows_and_sets_it(streams: object, run: Callable[..., Ran]) -> None:
-    assert run("tenant", "show", "acme").out == "tag_case_sensitive: false\n"
-    changed = run("tenant", "set", "acme", "--tag-case-sensitive")
-    assert (changed.code, changed.out) == (0, "tag_case_sensitive: true\n"), changed.err
+    assert run("tenant", "show", "acme").out == (
+        "tag_case_sensitive: false\nerror_notification: true\nmax_retry_attempts: 3\n"
+        "retry_base_delay_seconds: GOALD_RETRY_BASE_SECONDS\n"
+        "concurrent_executions_per_account: 100\n"
+    )
+    changed = run(
+        "tenant", "set", "acme", "--tag-case-sensitive", "--concurrent-executions", "5",
+        "--max-retries", "0", "--retry-base", "2.5", "--no-error-notification",
+    )  # fmt: skip
+    assert changed.code == 0, changed.err
+    assert changed.out.startswith("tag_case_sensitive: true\n")
     printed = run("tenant", "show", "acme", "--json")
-    assert json.loads(printed.out) == {"tenant": "acme", "tag_case_sensitive": True}
+    assert json.loads(printed.out) == {
+        "tenant": "acme", "tag_case_sensitive": True, "error_notification": False,
+        "max_retry_attempts": 0, "retry_base_delay_seconds": 2.5,
+        "concurrent_executions_per_account": 5,
+    }  # fmt: skip
     assert run("tenant", "set", "acme", "--no-tag-case-sensitive").code == 0
     nothing = run("tenant", "set", "acme")
     assert nothing.code == 2
@@ -112,7 +146,10 @@ def test_file_sets_it_and_leaves_it_if_it_does_not_name_it(
     assert "Nothing to do" in run("apply", "acme.yaml").out
     file.write_text("tenant: acme\nworkflows: []\n")
     assert run("apply", "acme.yaml", "--prune").code == 0
-    assert run("tenant", "show", "acme").out == "tag_case_sensitive: true\n"
+    assert "tag_case_sensitive: true\n" in run("tenant", "show", "acme").out
+    file.write_text("tenant: acme\nsettings: {concurrent_executions_per_account: 4}\n")
+    assert run("apply", "acme.yaml").code == 0
+    assert "concurrent_executions_per_account: 4\n" in run("tenant", "show", "acme").out
     file.write_text("tenant: acme\nsettings: {tag_case_sensitive: 1}\n")
     assert run("apply", "acme.yaml").code != 0
 

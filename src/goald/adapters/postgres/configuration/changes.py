@@ -1,7 +1,7 @@
 """Writes a change set in the transaction that decided it."""
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import asyncpg
@@ -72,7 +72,7 @@ async def _touched(connection: Any, tenant: str, changes: list[ConfigurationChan
 
 async def _write(connection: Any, tenant: str, change: ConfigurationChange) -> ConfigurationChange:
     if isinstance(change.row, SettingsRow):
-        await connection.execute(statements.SAVE_SETTINGS, tenant, change.row.tag_case_sensitive)
+        await connection.execute(statements.SAVE_SETTINGS, tenant, *astuple(change.row))
         return change
     if isinstance(change.row, WorkflowRow):
         return await _write_workflow(connection, tenant, change, change.row)

@@ -67,7 +67,11 @@ FROM unnest($2::text[]) AS w (id)
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
 
-SETTINGS = "SELECT tag_case_sensitive FROM goald.tenant_settings WHERE tenant_id = $1"
+SETTINGS = """
+SELECT tag_case_sensitive, error_notification, max_retry_attempts, retry_base_delay_seconds,
+       concurrent_executions_per_account
+FROM goald.tenant_settings WHERE tenant_id = $1
+"""
 
 WORKFLOW_IDS = """
 SELECT coalesce(array_agg(id), '{}') FROM goald.workflows
@@ -161,9 +165,17 @@ WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """Keeps the row and the achievements of the goal."""
 
 SAVE_SETTINGS = """
-INSERT INTO goald.tenant_settings (tenant_id, tag_case_sensitive) VALUES ($1, $2)
+INSERT INTO goald.tenant_settings
+    (tenant_id, tag_case_sensitive, error_notification, max_retry_attempts,
+     retry_base_delay_seconds, concurrent_executions_per_account)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id) DO UPDATE
-SET tag_case_sensitive = excluded.tag_case_sensitive, updated_at = now()
+SET tag_case_sensitive = excluded.tag_case_sensitive,
+    error_notification = excluded.error_notification,
+    max_retry_attempts = excluded.max_retry_attempts,
+    retry_base_delay_seconds = excluded.retry_base_delay_seconds,
+    concurrent_executions_per_account = excluded.concurrent_executions_per_account,
+    updated_at = now()
 """
 """TAKE_VERSION for all workflows of the tenant must follow in the same transaction, because shards
 read the settings with the workflows."""

@@ -82,8 +82,8 @@ _WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.name, w.goal_logic, w.is_active, w.exits_missed,
        w.config_version,
        w.deleted_at IS NOT NULL AS is_deleted,
-       coalesce((SELECT s.tag_case_sensitive FROM goald.tenant_settings s
-                 WHERE s.tenant_id = w.tenant_id), false) AS tag_case_sensitive,
+       coalesce(s.tag_case_sensitive, false) AS tag_case_sensitive, s.error_notification,
+       s.max_retry_attempts, s.retry_base_delay_seconds, s.concurrent_executions_per_account,
        coalesce(jsonb_agg(jsonb_build_object(
            'id', g.id, 'goal_type', g.goal_type, 'is_active', g.is_active,
            'criteria', (CASE WHEN g.criteria ? 'min_amount'
@@ -95,10 +95,11 @@ SELECT w.tenant_id, w.id AS workflow_id, w.name, w.goal_logic, w.is_active, w.ex
            'created_at', goald.us(g.created_at), 'position', g.position
        ) ORDER BY g.created_at, g.position) FILTER (WHERE g.id IS NOT NULL), '[]')::text AS goals
 FROM goald.workflows w
+LEFT JOIN goald.tenant_settings s ON s.tenant_id = w.tenant_id
 LEFT JOIN goald.workflow_goals g
     ON g.tenant_id = w.tenant_id AND g.workflow_id = w.id AND g.deleted_at IS NULL
 WHERE {which}
-GROUP BY w.tenant_id, w.id
+GROUP BY w.tenant_id, w.id, s.tenant_id
 ORDER BY w.config_version
 """
 """Workflows with the goals that are not deleted, and the settings of their tenants. Amounts are

@@ -33,7 +33,12 @@ from goald.domain.ids import ContactId, TenantId
 from goald.domain.leases import LEASE_SECONDS, SlotLease, TakeoverPolicy, always_take_over
 from goald.domain.slots import SLOTS, SlotRange
 from goald.ports.change import Change, Committed
-from goald.ports.configuration import Configuration, WorkflowConfiguration, WorkflowKey
+from goald.ports.configuration import (
+    Configuration,
+    ExecutionSettings,
+    WorkflowConfiguration,
+    WorkflowKey,
+)
 from goald.ports.executions.store import ExecutionStore
 from goald.ports.outbox import Outbox
 from goald.ports.shard_store import (
@@ -310,6 +315,15 @@ class PostgresShardStore:
         await asyncio.gather(*(connection.close() for connection in connections))
 
 
+def _execution_settings(row: Any) -> ExecutionSettings:
+    if row["error_notification"] is None:  # the tenant has changed no setting
+        return ExecutionSettings()
+    return ExecutionSettings(
+        row["error_notification"], row["max_retry_attempts"], row["retry_base_delay_seconds"],
+        row["concurrent_executions_per_account"],
+    )  # fmt: skip
+
+
 def workflow_of(row: Any) -> WorkflowConfiguration:
     """The workflow in a row of CHANGED_WORKFLOWS or WORKFLOWS_OF_TENANT."""
     return WorkflowConfiguration(
@@ -320,5 +334,6 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
         is_active=row["is_active"],
         tag_case_sensitive=row["tag_case_sensitive"],
         exits_missed=row["exits_missed"],
+        executions=_execution_settings(row),
         goals=json.loads(row["goals"]),
     )

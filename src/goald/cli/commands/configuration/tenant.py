@@ -1,6 +1,7 @@
 """`goald tenant`: show the settings of a tenant, or change them."""
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from goald.cli.target import api_dsn
 
 if TYPE_CHECKING:
     from goald.configuration.executor import EditResult
-    from goald.domain.configuration.workflows import SettingsRow
+    from goald.domain.configuration.workflows import SettingsPatch, SettingsRow
 
 app = typer.Typer(help="Show the settings of a tenant, or change them.", no_args_is_help=True)
 
@@ -41,16 +42,55 @@ def set_(
             show_default=False,
         ),
     ] = None,
+    concurrent_executions: Annotated[
+        int | None,
+        typer.Option(
+            help="How many executions may be ACTIVE at the same time.",
+            min=1,
+            max=1_000_000,
+            show_default=False,
+        ),
+    ] = None,
+    max_retries: Annotated[
+        int | None,
+        typer.Option(
+            help="How often an action is tried again after an error.",
+            min=0,
+            max=10,
+            show_default=False,
+        ),
+    ] = None,
+    retry_base: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds before the first retry of an action.",
+            min=0.001,
+            max=86_400,
+            show_default=False,
+        ),
+    ] = None,
+    error_notification: Annotated[
+        bool | None,
+        typer.Option(
+            "--error-notification/--no-error-notification",
+            help="Whether the admin is notified of failed executions.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Change settings of a tenant. Returns when every live shard has loaded the change, or after
     2 s."""
+    from goald.domain.configuration.workflows import SettingsPatch
     from goald.settings import load_settings
 
-    if tag_case_sensitive is None:
-        raise typer.BadParameter("Give a setting to change, such as --tag-case-sensitive.")
+    patch = SettingsPatch(
+        tag_case_sensitive, error_notification, max_retries, retry_base, concurrent_executions
+    )
+    if not patch.given:
+        raise typer.BadParameter("Give a setting to change, such as --concurrent-executions.")
     with api_dsn(load_settings()) as dsn:
-        result = asyncio.run(_write(dsn, tenant, tag_case_sensitive))
+        result = asyncio.run(_write(dsn, tenant, patch))
     _print(tenant, result.row, as_json)
     if not as_json and not result.is_rolled_out:
         say("Some shards have not loaded the change yet; they will follow.")
@@ -63,16 +103,18 @@ async def _read(dsn: str, tenant: str) -> "SettingsRow":
         return await service.settings(tenant)
 
 
-async def _write(dsn: str, tenant: str, tag_case_sensitive: bool) -> "EditResult[SettingsRow]":
+async def _write(dsn: str, tenant: str, patch: "SettingsPatch") -> "EditResult[SettingsRow]":
     from goald.settings import load_settings
 
     settings = load_settings()
     async with open_configuration(settings, dsn, notified_redis(settings)) as service:
-        return await service.put_settings(tenant, actor(), tag_case_sensitive)
+        return await service.put_settings(tenant, actor(), patch)
 
 
 def _print(tenant: str, row: "SettingsRow", as_json: bool) -> None:
     if as_json:
-        print_json({"tenant": tenant, "tag_case_sensitive": row.tag_case_sensitive})
-    else:
-        say(f"tag_case_sensitive: {str(row.tag_case_sensitive).lower()}")
+        print_json({"tenant": tenant, **asdict(row)})
+        return
+    for name, value in asdict(row).items():
+        text = "GOALD_RETRY_BASE_SECONDS" if value is None else str(value).lower()
+        say(f"{name}: {text}")
