@@ -6,7 +6,9 @@ Pages for which a daemon must not run are in `OWN_SERVERS`.
 """
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,7 +94,10 @@ def environment(
         return kept | common | own | found
     daemon: Daemon = request.getfixturevalue("daemon")
     (directory / ".goald").symlink_to(daemon.data_dir)
-    return kept | common | {"GOALD_DATA_DIR": str(daemon.data_dir)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = {"DOCS_PORT": str(free.getsockname()[1])}
+    return kept | common | port | {"GOALD_DATA_DIR": str(daemon.data_dir)}
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +181,9 @@ def _run(page: str, shell: Shell, command: Command, environment: dict[str, str])
 
 
 def _own(text: str, environment: dict[str, str]) -> str:
-    """A text with the servers of the test in place of those of the page."""
+    """A text with the servers and the port of the test in place of those of the page."""
+    if "DOCS_PORT" in environment:
+        text = re.sub(r"\b8099\b", environment["DOCS_PORT"], text)
     if "DOCS_DSN" not in environment:
         return text
     admin, dsn = environment["DOCS_ADMIN"], environment["DOCS_DSN"]

@@ -341,7 +341,7 @@ class SharedDaemon:
     def started(self) -> Daemon:
         """The daemon, ready. Started if it does not run."""
         if self._daemon is None:
-            self._daemon = Daemon(new_directory())
+            self._daemon = Daemon(new_directory(), webhook_allow_private="true")
             try:
                 self._daemon.start()
             except BaseException:

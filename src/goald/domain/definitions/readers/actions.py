@@ -238,6 +238,6 @@ def action_fault(name: str) -> str | None:
     if suggestion is not None:
         return f"unknown action. Did you mean {suggestion}?"
     return (
-        f"unknown action. The actions are {', '.join(ACTIONS)}; the name of your own has a dot, "
-        "such as acme.create_invoice"
+        f"unknown action. The actions are {', '.join(ACTIONS)}; the name of your own "
+        "has a dot and consists of a-z, 0-9 and _, such as acme.create_invoice"
     )
