@@ -19,10 +19,18 @@ from tests.support.services.daemon import Daemon
 from goald import redis_keys
 from goald._native import SLOTS, Matcher, Router
 from goald.client import event
+from goald.domain.actions.gates import ActionType, GateId, GateSeries
+from goald.domain.actions.job import Job
+from goald.domain.actions.outcomes import SUCCESS, Outcome, OutcomeKind, result_event
 from goald.domain.configuration.goals import LISTENS_TO
 from goald.domain.configuration.notices import notices_for
 from goald.domain.configuration.workflows import ConfigurationChange, GoalRow, WorkflowRow
+from goald.domain.event_types import is_reserved
+from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
+from goald.domain.records.execution import Execution
+from goald.domain.records.execution_requests import change_request, start_request
 from goald.domain.records.reversal import REFUND_NOTICE, refund_notice
+from goald.operations.executions import SOURCE
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
@@ -88,6 +96,7 @@ def test_every_stream_is_a_channel() -> None:
         redis_keys.NOTICES,
         redis_keys.DEAD,
         redis_keys.CONTROL,
+        redis_keys.action_stream("{type}"),
     }
 
 
@@ -217,6 +226,48 @@ def test_the_schema_accepts_every_unusual_but_valid_envelope() -> None:
 
 def test_an_undocumented_event_type_is_ignored() -> None:
     assert outcome_of(base("other", NOW_US, "contact.viewed", tag_id="t-1")) == "ignored"
+
+
+# Messages among the parts of goald -------------------------------------------------------
+
+JOB = Job(
+    GateId(GateSeries("0000000057-1f0c93ab"), 12), TenantId("acme"), ContactId("ann"),
+    WorkflowId("w"), EnrollmentId("x-1"), "notify", 1, 1, ActionType("webhook"),
+    "5d2c8f2a-0f0e-5a43-8f1b-6d9a1f0f4b11", {"url": "https://example.com/hook"}, {},
+)  # fmt: skip
+
+
+def own_messages() -> Iterator[dict[str, Any]]:
+    yield json.loads(JOB.encode(NOW_US))
+    for outcome in (SUCCESS, Outcome(OutcomeKind.RATE_LIMIT, "429", 30.0)):
+        result = result_event(JOB, outcome, b"t" * 16, is_keyed=True, duration_ms=112, at_us=NOW_US)
+        yield json.loads(result)
+    execution = Execution(
+        EnrollmentId("x-1"), WorkflowId("w"), ContactId("ann"), 1, "FAILED", None, None, "notify",
+        1, 1, 0, None, None, (), NOW_US, NOW_US, None,
+    )  # fmt: skip
+    for request in (
+        start_request("acme", "w", "ann", "k", {"coupon": "SPRING"}),
+        change_request(execution, "cancel", "admin", "r-1"),
+        change_request(execution, "retry", "admin", "r-2"),
+    ):
+        data = dict(request.data)
+        yield event(
+            request.type, "acme", data.pop("contact_id"), data, id=request.id, source=SOURCE
+        )
+
+
+def test_jobs_results_and_requests_conform_to_the_documentation() -> None:
+    messages = list(own_messages())
+    assert {each["type"] for each in messages} == types_of("requests") | types_of("actions")
+    for each in messages:
+        assert refused(each["type"], each) == []
+        (example,) = examples(each["type"])
+        assert each["data"].keys() - {"delay_ms"} == example["data"].keys()
+
+
+def test_only_goald_may_send_the_requests() -> None:
+    assert all(is_reserved(kind) for kind in types_of("requests") | types_of("actions"))
 
 
 # Messages of a running daemon ------------------------------------------------------------
