@@ -1,8 +1,9 @@
-"""Executions over crashes, lost replies and outages: no action is lost or doubled, and no gate
-passes after its exit is committed (X1, X2, X3).
+"""Executions over crashes, lost replies and outages: no action is lost or doubled, no gate passes
+after its exit is committed, and no wait ends before an earlier event (X1, X2, X3, X6).
 """
 
 import asyncio
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.pipeline.crash_simulation import START_US, CrashSimulation
+from tests.support.pipeline.in_memory_pipeline import STREAM
 from tests.support.pipeline.virtual_time import LoopClock, VirtualTimeLoop
 
 from goald.adapters.memory.actions.jobs import MemoryJobQueue
@@ -19,12 +21,23 @@ from goald.domain.actions.job import Job
 from goald.domain.actions.outcomes import SUCCESS, result_event
 from goald.domain.definitions.compiler import compile_plan
 from goald.domain.definitions.encoder import encode_plan
-from goald.domain.definitions.steps import ActionStep, EventPattern, WorkflowDefinition
+from goald.domain.definitions.steps import (
+    ActionStep,
+    DurationWait,
+    EventPattern,
+    WorkflowDefinition,
+)
 from goald.domain.fail_points import FailPoint
 from goald.ports.actions.jobs import JobResult, Passed, PassRequest, ReceivedJob
 
 NOOP = ActionType("noop")
-STEPS = (ActionStep("first", "noop", {}), ActionStep("second", "noop", {}))
+WAIT_MS = 500
+STEPS = (
+    ActionStep("first", "noop", {}),
+    DurationWait("pause", WAIT_MS * 1_000),
+    ActionStep("second", "noop", {}),
+)
+ACTIONS = 2
 DEFINITION = WorkflowDefinition(STEPS, trigger=EventPattern("form_submitted", {"form_id": "f"}))
 WORKFLOW = "w-any"
 """Its goal is the tag `Customer`."""
@@ -193,4 +206,28 @@ def _check(simulation: CrashSimulation, worker: Worker) -> None:
         if row.reason == "finished":
             assert set(row.done_steps) == steps
     finished = [r for r in database.of_executions.executions.values() if r.reason == "finished"]
-    assert sum(calls.values()) >= len(steps) * len(finished), "an action was lost"
+    assert sum(calls.values()) >= ACTIONS * len(finished), "an action was lost"
+    _check_waits(simulation)
+
+
+def _check_waits(simulation: CrashSimulation) -> None:
+    """An event that Redis received until a wait was over precedes its end."""
+    tags: dict[str, list[int]] = {}
+    for entry_id, fields in simulation.streams.entries(STREAM):
+        event = json.loads(fields[1])
+        if event["type"] == "contact.tag.added":
+            received_ms = int(entry_id.partition(b"-")[0])
+            tags.setdefault(event["data"]["contact_id"], []).append(received_ms)
+    of_executions = simulation.database.of_executions
+    started = {
+        log.execution_id: log.at_ms
+        for log in of_executions.logs
+        if log.event_type == "wait_started"
+    }
+    for log in of_executions.logs:
+        if log.event_type == "wait_ended":
+            assert log.execution_id is not None
+            enrollment = simulation.database.enrollments[log.tenant_id, log.execution_id]
+            contact, began = enrollment.contact_id, started[log.execution_id]
+            missed = [at for at in tags.get(contact, ()) if began < at <= began + WAIT_MS]
+            assert not missed, "a wait ended before an earlier event"
