@@ -80,12 +80,13 @@ def _number(value: float) -> str:
 
 def metrics_table() -> str:
     """Every metric that a process keeps: name as Prometheus sees it, type, labels, help."""
-    from goald.metrics import api, jobs, pipeline, workers
+    from goald.metrics import api, executions, jobs, pipeline, workers
 
     rows: list[tuple[str, ...]] = []
     for owner, make in (
         ("consumer", pipeline.ConsumerMetrics),
         ("shard", pipeline.ShardMetrics),
+        ("shard", executions.ExecutionMetrics),
         ("daemon", jobs.TrimmingMetrics),
         ("daemon", jobs.StreamBoundMetrics),
         ("daemon", jobs.ErasureMetrics),

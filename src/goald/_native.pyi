@@ -441,6 +441,11 @@ class Matcher:
     def advance_timers(self, watermark_ms: int) -> None:
         """Fire the timers that are not later than the watermark (X6). The next evaluations process
         them; proposals can still be applied."""
+    def execution_counts(self, now_ms: int) -> dict[str, Any]:
+        """The executions at this time: `states` (their number by state), `due` (those whose step is
+        due), `oldest_due_ms` (when the first of these became due), `timers_held` (timers that are
+        due and do not fire before the watermark is later), `oldest_timer_ms` (when the first timer
+        was due that is not processed). None: there is none. Reads the timers that are due."""
     def execution_queues(self) -> list[tuple[str, str, str | None, int]]:
         """(tenant, action, connection, number of executions) of the queues of due steps that are
         not empty (X16). The action is empty for steps that are no actions: they need a permit

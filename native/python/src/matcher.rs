@@ -281,6 +281,14 @@ impl Matcher {
         py.detach(|| self.0.advance_timers(watermark_ms));
     }
 
+    fn execution_counts<'py>(
+        &mut self,
+        py: Python<'py>,
+        now_ms: i64,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        executions::counts(py, &self.0.execution_counts(now_ms))
+    }
+
     fn execution_queues(&mut self) -> Vec<(String, String, Option<String>, usize)> {
         let queues = self.0.execution_queues().into_iter();
         let row = |(queue, count): (Queue, usize)| {

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from goald.metrics.buckets import LATENCY_BUCKETS, SIZE_BUCKETS
+from goald.metrics.executions import ExecutionMetrics
 
 
 class EvaluationCounts(Protocol):
@@ -223,6 +224,7 @@ class ShardMetrics:
             registry=registry,
         )
         self._ended_contacts_dropped = 0
+        self.executions = ExecutionMetrics(registry)
         self.epoch = Gauge(
             "goald_lease_epoch", "Epoch of the shard's slot lease.", registry=registry
         )

@@ -1,6 +1,7 @@
 """The state of a goald: readiness, lag, streams and processes."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from goald.ports.process_registry import Heartbeat, Readings, ReadingsSource
@@ -27,6 +28,16 @@ class Status:
         """Entries of the event streams that are not acknowledged, read or not. 0 means that every
         event has been processed or dead-lettered."""
         return sum(stream.lag for stream in self.streams)
+
+    @property
+    def executions(self) -> Mapping[str, int]:
+        """The open executions, by state; empty if there are none."""
+        counts: Counter[str] = Counter()
+        for heartbeat in self.readings.heartbeats:
+            for family in heartbeat.metrics:
+                if family["name"] == "goald_executions":
+                    counts.update({of["state"]: int(value) for _, of, value in family["samples"]})
+        return {state: count for state, count in counts.items() if count}
 
     @property
     def supervisor(self) -> Heartbeat | None:

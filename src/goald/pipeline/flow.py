@@ -322,4 +322,5 @@ class ShardFlow:
     def not_ready_reason(self) -> str | None:
         """Why events are not being processed, for the shard's heartbeat; None if they are."""
         sources = (self._admission.breaker, self._context.stall_detector)
-        return first_reason(*sources, *filter(None, [self._executions]))
+        executions = () if self._executions is None else (self._executions.report,)
+        return first_reason(*sources, *executions)

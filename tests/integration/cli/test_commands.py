@@ -9,12 +9,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.support.services.commands import Ran
 from tests.support.services.logins import create_login
 from tests.support.services.servers import Database
 
 from goald import _native, migrations
 from goald.adapters.redis.process_registry import encode
+from goald.metrics.executions import ExecutionMetrics
+from goald.metrics.instance import snapshot
 from goald.ports.process_registry import Heartbeat
 
 FILE = """
@@ -225,6 +228,18 @@ def test_status_lists_every_cause_and_the_cause_before_its_symptom(
     assert "also:" not in "".join(lines[3:])
     reasons = run("status", "--json").json["not_ready"]
     assert [reason.split(":")[0] for reason in reasons] == ["shard 0", "shard 1", "consumer 0"]
+
+
+def test_status_counts_the_executions_of_all_shards(run: Callable[..., Ran], streams: Any) -> None:
+    now = datetime.now(UTC)
+    for index in (0, 1):
+        registry = CollectorRegistry()
+        ExecutionMetrics(registry).set_states({"sleeping": 600 + index, "failed": 0})
+        metrics = snapshot(registry)
+        heartbeat = Heartbeat("shard", index, 2, "h", now, now, True, metrics=metrics)
+        streams.hset("goald:processes", heartbeat.field, encode(heartbeat))
+    assert run("status", "--json").json["executions"] == {"sleeping": 1_201}
+    assert "executions: 1,201 sleeping" in run("status").out.splitlines()
 
 
 def test_status_prints_one_value_for_a_shell(run: Callable[..., Ran], streams: Any) -> None:

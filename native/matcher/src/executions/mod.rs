@@ -28,7 +28,7 @@ pub use self::input::{
 pub(crate) use self::machine::{Machine, unused_grants};
 pub use self::memory::ExecutionLoader;
 pub(crate) use self::memory::apply_transition;
-pub use crate::index::{Execution, State, Steps};
+pub use crate::index::{Execution, ExecutionCounts, State, Steps};
 
 pub use self::queue::{ExecutionKey, Queue, QueuedExecution};
 pub use self::registry::{Overdue, Registry, TenantSettings, WorkflowPlans};

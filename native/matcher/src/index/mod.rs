@@ -41,7 +41,7 @@ use crate::event::MatchValues;
 use crate::ids::packed::{Key, LongIds};
 
 pub use self::copy::LoadError;
-pub use self::executions::{Execution, Executions, State, Steps};
+pub use self::executions::{Execution, ExecutionCounts, Executions, State, Steps};
 pub use self::fanout::{Group, HIGH_FANOUT};
 pub use self::forwards::Target;
 pub use self::load::Loader;

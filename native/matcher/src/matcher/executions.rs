@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 use crate::executions::{
     ExecutionKey, Queue, QueuedExecution, Registry, TenantSettings, WorkflowPlans,
 };
-use crate::index::{Index, LoadError, State};
+use crate::index::{ExecutionCounts, Index, LoadError, State};
 
 impl Matcher {
     /// Sets the data of a time zone, in the format of RFC 9636 (TZif).
@@ -57,6 +57,11 @@ impl Matcher {
     /// do not change until a proposal of theirs is applied.
     pub fn advance_timers(&mut self, watermark: i64) {
         self.index.executions_mut().advance(watermark);
+    }
+
+    /// The counts of the executions at this time, in milliseconds.
+    pub fn execution_counts(&self, now: i64) -> ExecutionCounts {
+        self.index.executions().counts(now)
     }
 
     /// The queues of due steps, with the numbers of executions that wait in them.

@@ -3,7 +3,7 @@
 mod input;
 mod proposal;
 
-use goald_matcher::executions::{Overdue, QueuedExecution, WorkflowPlans};
+use goald_matcher::executions::{ExecutionCounts, Overdue, QueuedExecution, State, WorkflowPlans};
 use goald_matcher::matcher::Matcher as Core;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -20,6 +20,20 @@ pub type Queued = (String, String, String, i64, bool);
 pub fn queued(row: QueuedExecution) -> Queued {
     let (tenant, contact, execution) = row.key;
     (tenant, contact, execution, row.since, row.has_permit)
+}
+
+pub fn counts<'py>(py: Python<'py>, counts: &ExecutionCounts) -> PyResult<Bound<'py, PyDict>> {
+    let states = PyDict::new(py);
+    for (state, count) in State::ALL.iter().zip(counts.states) {
+        states.set_item(state.name(), count)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("states", states)?;
+    dict.set_item("due", counts.due)?;
+    dict.set_item("oldest_due_ms", counts.oldest_due)?;
+    dict.set_item("timers_held", counts.timers_held)?;
+    dict.set_item("oldest_timer_ms", counts.oldest_timer)?;
+    Ok(dict)
 }
 
 /// Replaces the plans of a workflow that a dict describes.

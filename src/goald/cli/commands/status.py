@@ -65,6 +65,7 @@ def _report(found: "Status", instance: "Instance") -> dict[str, Any]:
             "in_tables_oldest_s": found.readings.oldest_erasure_in_tables_s,
         },
         "transfers": dataclasses.asdict(found.readings.transfers),
+        "executions": dict(found.executions),
         "streams": [dataclasses.asdict(each) for each in found.streams],
         "stream_bytes": {level.name: level.bytes for level in found.levels.all()},
         "stream_lengths": {level.name: level.length for level in found.levels.all()},
@@ -162,6 +163,8 @@ def _print(report: dict[str, Any]) -> None:
     )
     if text := _stuck_transfers(report["transfers"]):
         say(text)
+    if executions := report["executions"]:
+        say("executions: " + ", ".join(f"{count:,} {name}" for name, count in executions.items()))
     say("")
     table(["stream", "length#", "pending#", "lag#", "memory"], _stream_rows(report))
     say("")

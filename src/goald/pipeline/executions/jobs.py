@@ -9,6 +9,7 @@ from goald.domain.actions.job import Job
 from goald.domain.contacts.merging import ContactKey, StoredContact
 from goald.domain.ids import ContactId, EnrollmentId, TenantId, WorkflowId
 from goald.domain.times import rfc3339
+from goald.pipeline.executions.recovery import JobInFlight
 from goald.ports.actions.gates import JobEntry
 from goald.ports.configuration import WorkflowKey
 from goald.ports.executions.store import ExecutionKey, ExecutionStart
@@ -53,6 +54,14 @@ class StartedJob(NamedTuple):
     def needs_start(self) -> bool:
         """Whether its templates may name more of the start of its execution than the id."""
         return any(name in self.config for name in START_VARIABLES)
+
+    @property
+    def in_flight(self) -> JobInFlight:
+        """The job, when it is committed."""
+        return JobInFlight(
+            self.tenant_id, self.contact_id, self.execution_id, self.step_id, self.visit,
+            self.attempt, self.action, self.gate,
+        )  # fmt: skip
 
     @property
     def contact(self) -> ContactKey:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 from zoneinfo import available_timezones
 
 from goald import _native
@@ -160,6 +161,15 @@ class ExecutionMemory:
         """(tenant, contact, execution) of the ACTIVE executions of these contacts."""
         active = (row for state in ACTIVE_STATES for row in self._matcher.executions_in(state))
         return [row for row in active if row[:2] in contacts]
+
+    def counts(self, now_ms: int) -> dict[str, Any]:
+        """See `_native.Matcher.execution_counts`."""
+        return self._matcher.execution_counts(now_ms)
+
+    def is_due(self, watermark_ms: int | None) -> bool:
+        """Whether a step is due, or a timer is not later than the watermark and not processed."""
+        counts = self.counts(watermark_ms or 0)
+        return counts["due"] > 0 or counts["oldest_timer_ms"] is not None
 
     def advance_timers(self, watermark_ms: int) -> None:
         """See `_native.Matcher.advance_timers`."""

@@ -10,6 +10,7 @@ from goald.pipeline.context import ShardContext
 from goald.pipeline.executions.gates import SlotGates
 from goald.pipeline.executions.jobs import JobFacts, StartedJob, job_entries
 from goald.pipeline.executions.release.releases import Grant, Releases
+from goald.pipeline.executions.report import ExecutionReport
 from goald.ports.configuration import WorkflowKey
 from goald.ports.executions.store import ExecutionKey, ExecutionStart
 from goald.ports.shard_store import ShardStore
@@ -25,6 +26,7 @@ class JobPublisher:
         lease: SlotLease,
         gates: SlotGates,
         releases: Releases,
+        report: ExecutionReport,
         name_of: Callable[[WorkflowKey], str],
     ) -> None:
         """`name_of`: returns the name of a workflow."""
@@ -33,6 +35,7 @@ class JobPublisher:
         self._lease = lease
         self._gates = gates
         self._releases = releases
+        self._report = report
         self._name_of = name_of
         self._started: list[StartedJob] = []
         self._returned: list[Grant] = []
@@ -61,7 +64,8 @@ class JobPublisher:
         if started:
             facts = await self._facts(started)
             now_us = self._context.clock.now_us()
-            await self._gates.register(job_entries(started, facts, now_us))
+            answers = await self._gates.register(job_entries(started, facts, now_us))
+            self._report.published(answers)
         await self._releases.return_permits(returned)
 
     async def _facts(self, started: Sequence[StartedJob]) -> JobFacts:

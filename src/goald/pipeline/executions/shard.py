@@ -25,6 +25,7 @@ from goald.pipeline.executions.refused import RefusedExecution, RefusedExecution
 from goald.pipeline.executions.release.credits import Credits
 from goald.pipeline.executions.release.queues import QueueKey
 from goald.pipeline.executions.release.releases import Grant, Releases, permit_of
+from goald.pipeline.executions.report import ExecutionReport
 from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.shard_batch import StreamMark
 from goald.ports.actions.gates import GateStatus
@@ -63,6 +64,7 @@ class ShardExecutions:
         self.watermark = watermark
         credits_ = Credits(context.clock)
         self._jobs = JobsInFlight(credits_)
+        self.report = ExecutionReport(context, memory, watermark, self._jobs)
         self._releases = Releases(context.clock, memory, credits_, gates, memory.limit_of)
         self._taken: dict[tuple[str, str], Grant] = {}
         """Grants of evaluations that were not committed: their permits may have to be returned."""
@@ -70,12 +72,16 @@ class ShardExecutions:
         self.uncommitted: set[ContactKey] = set()
         """The contacts of transitions that were proposed and are not known to be committed. They
         are loaded again after a failure: a group without events names no contacts."""
-        self._publisher = JobPublisher(context, store, lease, gates, self._releases, memory.name_of)
+        self._publisher = JobPublisher(
+            context, store, lease, gates, self._releases, self.report, memory.name_of
+        )
         self._refused = RefusedExecutions(context.metrics)
         self._moved: list[tuple[float, list[Grant]]] = []
         """The permits of executions that moved to other contacts, and when they are returned."""
         self._changed = asyncio.Event()
         """Executions have changed, so that steps may be due, or may have credits."""
+        self._is_evaluated = False
+        """Whether there was an evaluation since executions were loaded."""
 
     # Between the load and the first group, and after Redis was replaced
 
@@ -100,6 +106,7 @@ class ShardExecutions:
 
     async def reload(self, contacts: Sequence[ContactKey]) -> None:
         """The executions of these contacts were loaded again: take their jobs, and compare."""
+        self._is_evaluated = False
         if not self._is_admitted:
             return
         names = set(contacts)
@@ -112,7 +119,10 @@ class ShardExecutions:
         """See `Shard.mark`."""
         for mark in marks:
             self.watermark.mark(mark)
-        return not self._memory.is_empty
+        is_needed = not self._memory.is_empty
+        if is_needed and self._is_due():
+            self._changed.set()
+        return is_needed
 
     async def adopt(self, contact: ContactKey) -> None:
         """Executions of a merged contact moved to this one, and are loaded (E21). Those that are
@@ -148,6 +158,7 @@ class ShardExecutions:
         if until is not None:
             self._memory.advance_timers(until)
         now_ms = self._context.clock.now_us() // 1_000
+        self._is_evaluated = True
         return {
             "inputs": [
                 *self._refused.inputs(now_ms),
@@ -177,14 +188,15 @@ class ShardExecutions:
         except ServerReplaced as error:
             self._is_admitted = False
             raise CommitUnknown(str(error)) from error
+        closed = dict(zip(closing, states, strict=True))
         passed = {
             number
-            for number, state in zip(closing, states, strict=True)
+            for number, state in closed.items()
             if state.status is GateStatus.PASSED or self._jobs.is_lost(keys[number])
         }
         cancelled = {
             number
-            for number, state in zip(closing, states, strict=True)
+            for number, state in closed.items()
             if number not in passed and state.status is not GateStatus.FINISHED
         }
         effects = of.effect
@@ -197,7 +209,7 @@ class ShardExecutions:
             effect: number in passed for number, effect in enumerate(effects) if effect is not None
         }
         change = execution_change(proposed, gates, passed)
-        return PreparedExecutions(proposed, change, jobs, cancelled, in_flight)
+        return PreparedExecutions(proposed, change, jobs, cancelled, closed, in_flight)
 
     async def erase(self, contacts: Sequence[tuple[TenantId, ContactId]]) -> None:
         """Erase the payloads of contacts before their deletion is committed: afterwards nothing
@@ -239,7 +251,7 @@ class ShardExecutions:
             if before is not None and gate != str(before.gate):
                 self._jobs.remove(key, is_finished=not closes)
             if number in prepared.jobs:
-                self._jobs.add(_in_flight(prepared.jobs[number]))
+                self._jobs.add(prepared.jobs[number].in_flight)
                 self._publisher.add(prepared.jobs[number])
             if (had or is_granted) and not has:
                 self._publisher.return_permits([(tenant, contact, id_)])
@@ -249,6 +261,7 @@ class ShardExecutions:
         for tenant, action, connection, until in proposed.delays:
             self._releases.delay(QueueKey(tenant, ActionType(action), connection), until)
         self.uncommitted -= set(zip(of.tenant_id, of.contact_id, strict=True))
+        self.report.committed(prepared, written)
         self._publisher.wake()
         if any(written):
             self._changed.set()
@@ -281,22 +294,28 @@ class ShardExecutions:
 
     async def wait(self) -> None:
         """Return when timers and due steps must be evaluated, although no events arrive."""
-        while self._memory.is_empty:  # no workflow has a plan
-            await self._changed.wait()
-            self._changed.clear()
-        sleeping = asyncio.ensure_future(self._context.clock.sleep(TICK_SECONDS))
-        changing = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            changing.cancel()
+        while not self._changed.is_set():
+            if self._memory.is_empty:  # no workflow has a plan
+                await self._changed.wait()
+                break
+            sleeping = asyncio.ensure_future(self._context.clock.sleep(TICK_SECONDS))
+            changing = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleeping.cancel()
+                changing.cancel()
+            if self._is_due():
+                break
         self._changed.clear()
 
-    @property
-    def not_ready_reason(self) -> str | None:
-        """Why timers do not fire; None if they do, or if no workflow has a plan."""
-        return None if self._memory.is_empty else self.watermark.not_ready_reason
+    def _is_due(self) -> bool:
+        """Whether an evaluation without events may change executions."""
+        if not (self._is_admitted and self._is_evaluated) or self._taken or self._moved:
+            return True
+        if self._refused or self._jobs.inputs or self._jobs.doubtful:
+            return True
+        return self._memory.is_due(self.watermark.value_ms())
 
     def _start(self, of: _native.ExecutionTransitions) -> dict[int, StartedJob]:
         """The jobs that a slice starts, each with a new gate."""
@@ -374,10 +393,3 @@ class ShardExecutions:
             )
             for job in found
         ]  # fmt: skip
-
-
-def _in_flight(job: StartedJob) -> JobInFlight:
-    return JobInFlight(
-        job.tenant_id, job.contact_id, job.execution_id, job.step_id, job.visit, job.attempt,
-        job.action, job.gate,
-    )  # fmt: skip

@@ -347,6 +347,8 @@ class ShardProcess:
         self._metrics.listeners.set(stats["listeners"])
         self._metrics.matcher_bytes.set(stats["bytes"])
         self._metrics.count_ended(stats["ended_contacts"], stats["ended_contacts_dropped"])
+        if self._executions is not None:
+            self._executions.report.update()
         self._metrics.config_version.set(self._evaluator.config_version)
         if self._lease is not None:
             self._metrics.epoch.set(self._lease.epoch)

@@ -120,6 +120,30 @@ SHARD_ACTION_GUARDS = (
         ("tests/contract/test_event_stream.py",),
     ),
     Guard(
+        "timers: a shard whose timers are held is not ready",
+        "X6",
+        (
+            Edit(
+                f"{_FOLDER}/report.py",
+                'if reason is None or not self._memory.counts(self._now_ms())["timers_held"]:',
+                "if True:",
+            ),
+        ),
+        (f"{_TESTS}/test_late_timers.py",),
+    ),
+    Guard(
+        "timers: a shard without held timers is ready",
+        "X6",
+        (
+            Edit(
+                f"{_FOLDER}/report.py",
+                ' or not self._memory.counts(self._now_ms())["timers_held"]:',
+                ":",
+            ),
+        ),
+        (f"{_TESTS}/test_late_timers.py",),
+    ),
+    Guard(
         "release: each queue has its turn",
         "X16, D8",
         (

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from prometheus_client import CollectorRegistry
 from tests.support.pipeline.in_memory_pipeline import STREAM
 from tests.support.pipeline.workflows import WorkflowPipeline
@@ -17,6 +18,7 @@ from goald.domain.definitions.steps import (
 )
 from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext
+from goald.pipeline.executions import watermark
 from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.poison.breaker import CircuitBreaker
 from goald.pipeline.shard.admission import Admission
@@ -42,6 +44,7 @@ class SlowShard:
         self.may_call.set()
         self.may_reply.set()
         self.processed = 0
+        self.loses_marks = False
 
     async def process(self, batches: Sequence[ShardBatch]) -> Processed:
         await self.may_call.wait()
@@ -56,14 +59,25 @@ class SlowShard:
         self.may_reply.clear()
 
     async def mark(self, marks: Sequence[StreamMark]) -> bool:
-        return await self._shard.mark(marks)
+        return True if self.loses_marks else await self._shard.mark(marks)
 
 
 class Sleeping(WorkflowPipeline):
-    """A pipeline with one execution, which waits."""
+    """A pipeline with an execution that waits."""
 
     @asynccontextmanager
     async def slow(self) -> AsyncIterator[SlowShard]:
+        async with self.idle() as (slow, _):
+            await self.sleep()
+            yield slow
+
+    async def sleep(self) -> None:
+        await self.send("form.submitted", form_id="signup")
+        await self.until(lambda: [each.state for each in self.executions] == ["sleeping"])
+        await self.all_acknowledged()
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[tuple[SlowShard, ShardProcess]]:
         self.configure()
         steps = DurationWait("pause", WAIT_US), ActionStep("late", "noop", {})
         trigger = EventPattern("form_submitted", {"form_id": "signup"})
@@ -74,10 +88,7 @@ class Sleeping(WorkflowPipeline):
         running = [asyncio.ensure_future(shard.run()), asyncio.ensure_future(consumer.run())]
         try:
             await self.until(lambda: shard.ready and consumer.ready)
-            await self.send("form.submitted", form_id="signup")
-            await self.until(lambda: [each.state for each in self.executions] == ["sleeping"])
-            await self.all_acknowledged()
-            yield slow
+            yield slow, shard
         finally:
             for task in running:
                 task.cancel()
@@ -119,11 +130,30 @@ async def test_a_timer_waits_for_an_event_that_was_read_and_not_dispatched() -> 
         await pipeline.assert_exits_without_the_late_step(slow)
 
 
+async def test_a_shard_is_not_ready_while_timers_wait_for_marks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watermark, "MARK_SECONDS", 0.2)
+    pipeline = Sleeping()
+    async with pipeline.idle() as (slow, shard):
+        slow.loses_marks = True
+        await asyncio.sleep(0.5)
+        assert shard.ready  # no timer is held
+        await pipeline.sleep()
+        await pipeline.until(lambda: not shard.ready)
+        reason = str(shard.not_ready_reason)
+        assert reason.startswith(f"timers wait for {STREAM}, read ")
+        await pipeline.until(lambda: pipeline.measured("goald_timers_held") == 1)
+        slow.loses_marks = False
+        await pipeline.until(lambda: [each.state for each in pipeline.executions] == ["running"])
+        assert shard.ready
+
+
 async def test_a_timer_waits_for_the_deferred_events_of_a_batch() -> None:
     clock = SystemClock()
     context = PipelineContext.create(clock, ShardMetrics(CollectorRegistry()))
-    watermark, turns = Watermark(clock, [STREAM]), Turns(1 << 20)
-    admission = Admission(context, CircuitBreaker(context.metrics.breaker_open), turns, watermark)
+    marks, turns = Watermark(clock, [STREAM]), Turns(1 << 20)
+    admission = Admission(context, CircuitBreaker(context.metrics.breaker_open), turns, marks)
     batch = ShardBatch(STREAM, 1, 0, 0, b"events", may_be_deferred=True)
 
     async def adopted(_: bytes) -> None:
@@ -131,13 +161,13 @@ async def test_a_timer_waits_for_the_deferred_events_of_a_batch() -> None:
 
     call = asyncio.ensure_future(admission.process([batch], adopted))
     group = await admission.next()
-    watermark.mark(StreamMark(STREAM, 1, 1, 0, 100))
+    marks.mark(StreamMark(STREAM, 1, 1, 0, 100))
     (completion,) = group.completions
     completion.add_piece()
     turns.defer(group, [DeferredEvents("acme", batch, completion)], processed=0)
     group.done()
     assert (await call).deferred == [0]
-    assert watermark.value_ms() is None
+    assert marks.value_ms() is None
     (await admission.next()).done()
     await asyncio.sleep(0)
-    assert watermark.value_ms() == 100
+    assert marks.value_ms() == 100

@@ -43,6 +43,7 @@ async def test_a_workflow_runs_from_its_trigger_to_its_end() -> None:
             await pipeline.finish(received, job, token)
         await pipeline.until(lambda: pipeline.executions[0].reason == "finished")
         assert pipeline.status(pipeline.executions[0].id) == "completed"
+        await pipeline.until(lambda: pipeline.measured("goald_jobs_published_total") == 2)
         await pipeline.until(lambda: not pipeline.actions.permits)
 
 
@@ -83,6 +84,9 @@ async def test_an_exit_says_that_a_call_is_in_flight() -> None:
         assert [row.message for row in log if row.event_type == "goal_achieved"] == [
             "action in flight"
         ]
+        count = "goald_exit_action_in_flight_seconds_count"
+        await pipeline.until(lambda: pipeline.measured(count) == 1)
+        assert pipeline.measured("goald_gates_closed_total") == 1
 
 
 async def test_a_cancellation_by_a_user_is_logged_with_the_call_in_flight() -> None:

@@ -3,6 +3,7 @@
 //! The contact index finds the enrollments of a contact, and this table their executions. So
 //! enrollments without an execution take at most four bytes, and none if no execution is near.
 
+mod counts;
 mod record;
 mod steps;
 mod wheel;
@@ -13,6 +14,7 @@ use self::record::Record;
 use self::wheel::Wheel;
 use super::slab::{NONE, Slab};
 
+pub use self::counts::ExecutionCounts;
 pub use self::record::{Execution, State};
 pub use self::steps::Steps;
 
@@ -43,6 +45,8 @@ struct OfPlan {
 #[derive(Debug)]
 pub struct Executions {
     records: Slab<Record>,
+    /// The number of executions, by state.
+    states: [u32; State::ALL.len()],
     /// By enrollment: its execution, or `NONE`.
     links: Vec<Option<Box<[u32; PAGE]>>>,
     wheel: Wheel,
@@ -64,6 +68,7 @@ impl Default for Executions {
     fn default() -> Executions {
         Executions {
             records: Slab::new(),
+            states: [0; State::ALL.len()],
             links: Vec::new(),
             wheel: Wheel::default(),
             fired: BTreeSet::new(),
@@ -274,6 +279,7 @@ impl Executions {
 
     /// Adds an execution to the queue or the timers that its state needs.
     fn enter(&mut self, at: u32, execution: &Execution) {
+        self.states[execution.state as usize] += 1;
         let of_plan = self.plans[execution.plan as usize];
         if execution.state.is_due() {
             let (queue, place) = self.due_place(at, execution);
@@ -287,6 +293,7 @@ impl Executions {
     }
 
     fn leave(&mut self, at: u32, execution: &Execution) {
+        self.states[execution.state as usize] -= 1;
         let of_plan = self.plans[execution.plan as usize];
         if execution.state.is_due() {
             let (queue, place) = self.due_place(at, execution);

@@ -91,14 +91,40 @@ impl Wheel {
         self.elapsed = self.elapsed.max(to);
     }
 
+    /// The number of timers that are not later than `to`, and the time of the first one.
+    pub fn until(&self, records: &Slab<Record>, to: i64) -> (usize, Option<i64>) {
+        let (mut count, mut first) = (0, None);
+        for level in 0..LEVELS {
+            for place in (0..PLACES).filter(|place| self.occupied[level] >> place & 1 == 1) {
+                if self.start(level, place) > to.max(0) as u64 {
+                    break;
+                }
+                let mut at = self.first[level][place];
+                while at != NONE {
+                    let record = records.get(at);
+                    if let Some(due) = record.due().filter(|&due| due <= to) {
+                        count += 1;
+                        first = first.min(Some(due)).or(Some(due));
+                    }
+                    at = record.next;
+                }
+            }
+        }
+        (count, first)
+    }
+
     /// The first place with timers: its level, number, and the time at which it starts. On each
     /// level all places with timers are later than the present.
     fn next_place(&self) -> Option<(usize, usize, u64)> {
         let level = self.occupied.iter().position(|places| *places != 0)?;
         let place = self.occupied[level].trailing_zeros() as usize;
+        Some((level, place, self.start(level, place)))
+    }
+
+    /// The time at which a place starts.
+    fn start(&self, level: usize, place: usize) -> u64 {
         let above = (level + 1) * BITS;
-        let start = self.elapsed >> above << above | (place as u64) << (level * BITS);
-        Some((level, place, start))
+        self.elapsed >> above << above | (place as u64) << (level * BITS)
     }
 }
 
@@ -176,6 +202,9 @@ mod tests {
                     }
                     Change::Advance(distance) => {
                         now += distance;
+                        let due = || expected.iter().map(|timer| timer.0).filter(|&due| due <= now);
+                        let counted = (due().count(), due().min());
+                        prop_assert_eq!(wheel.until(&records, now), counted);
                         let mut fired = Vec::new();
                         wheel.advance(&mut records, now, |due, at| fired.push((due, at)));
                         let (mut due, later): (Vec<_>, Vec<_>) =
