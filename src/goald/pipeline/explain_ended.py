@@ -2,7 +2,7 @@
 count, and why not for the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,9 @@ MET: Final = "its goals were met after its end"
 NOT_WATCHED: Final = "not watched when the event arrives"
 BEFORE: Final = "before enrollment"
 STARTED_IT: Final = "the event started the enrollment"
-OTHER: Final = "the event counts for another enrollment, or its values differ"
+OTHER: Final = "the event counts for another enrollment"
+DIFFERS: Final = "its values differ from those of the event"
+MET_BEFORE: Final = "the goals that the event matches were met before"
 
 Evaluate = Callable[[KnownEnded], _native.Proposal]
 """Evaluates the event with these answers."""
@@ -63,8 +65,14 @@ async def explain_ended(
     for effect, goal in zip(achievements.effect, achievements.goal_id, strict=True):
         if effects.after_end[effect]:
             achieved[effects.enrollment_id[effect]].append(goal)
-    reasons = {row.id: answers.reason(row) for row in ended if row.id not in achieved}
-    return EndedOutcomes(achieved, {id_: why for id_, why in reasons.items() if why is not None})
+    reasons: dict[str, str] = {}
+    for row in ended:
+        reason = None if row.id in achieved else answers.reason(row, achieved)
+        if reason == DIFFERS and await asyncio.to_thread(answers.would_count, row, evaluate):
+            reason = MET_BEFORE
+        if reason is not None:
+            reasons[row.id] = reason
+    return EndedOutcomes(achieved, reasons)
 
 
 class _Answers:
@@ -73,15 +81,19 @@ class _Answers:
     def __init__(self) -> None:
         self.checks: dict[str, EndedCheck] = {}
         self._runs: dict[str, WatchedRun] = {}
+        self._workflows: dict[str, str] = {}
         self._counted: set[str] = set()
 
     def add(self, checks: Sequence[EndedCheck], found: WatchedRuns) -> None:
         self.checks |= {check.workflow_id: check for check in checks}
         self._counted |= {check.workflow_id for check in found.counted}
-        self._runs |= {run.enrollment_id: run for runs in found.runs.values() for run in runs}
+        for (_, _, workflow), runs in found.runs.items():
+            self._runs |= {run.enrollment_id: run for run in runs}
+            self._workflows |= {run.enrollment_id: workflow for run in runs}
 
-    def reason(self, row: Enrollment) -> str | None:
-        """Why the event does not count for an enrollment. None if no goal was compared."""
+    def reason(self, row: Enrollment, achieved: Collection[str]) -> str | None:
+        """Why the event does not count for an enrollment, if it counts for those `achieved`. None
+        if no goal was compared."""
         check, run = self.checks.get(row.workflow_id), self._runs.get(row.id)
         if check is None or row.status == "completed_goal":
             return None
@@ -93,4 +105,25 @@ class _Answers:
             return BEFORE
         if run is not None and run.started_by == check.event:
             return STARTED_IT
-        return OTHER if run is not None and check.may_count(run) else NOT_WATCHED
+        return NOT_WATCHED if run is None else self._reason(run, row.workflow_id, achieved)
+
+    def _reason(self, run: WatchedRun, workflow: str, achieved: Collection[str]) -> str:
+        """The same, for an enrollment that Postgres returned."""
+        if not self.checks[workflow].may_count(run):
+            return NOT_WATCHED
+        others = (self._runs[id_] for id_ in achieved if self._workflows.get(id_) == workflow)
+        return OTHER if any(_order(each) < _order(run) for each in others) else DIFFERS
+
+    def would_count(self, row: Enrollment, evaluate: Evaluate) -> bool:
+        """Whether the event would count for an enrollment that had met no goal. Blocks."""
+        check, run = self.checks[row.workflow_id], self._runs[row.id]
+        found = WatchedRuns({check[:3]: [run._replace(met_goals=())]}, ())
+        known = KnownEnded()
+        known.answer([check], found)
+        effects = evaluate(known).effects
+        return row.id in effects.enrollment_id
+
+
+def _order(run: WatchedRun) -> tuple[int, int, str]:
+    """In which the matcher looks for the enrollment that gets an event."""
+    return -run.ended_at, -run.enrolled_at, run.enrollment_id

@@ -87,7 +87,8 @@ class ExplainedEnrollment(BaseModel):
         "and the event matches a goal of the workflow: `not watched when the event arrives`, "
         "`before enrollment`, `the event started the enrollment`, "
         "`the event has counted in this workflow`, `its goals were met after its end`, "
-        "`the event counts for another enrollment, or its values differ`, or "
+        "`the event counts for another enrollment`, `its values differ from those of the event`, "
+        "`the goals that the event matches were met before`, or "
         "`not known: more active enrollments than are read come first`."
     )
     goals: list[ExplainedGoal] = Field(

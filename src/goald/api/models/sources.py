@@ -207,7 +207,7 @@ class DeliveryAnswer(BaseModel):
     event_count: int
     events: list[DeliveredEventAnswer] = Field(description="The first five.")
     notes: list[str] = Field(
-        description="Why it, or something in it, means no event; and completed payments whose "
+        description="Why it, or something in it, means no event; and payments and refunds whose "
         "`amount` leads nowhere in it."
     )
 
@@ -331,6 +331,6 @@ class DeliveryAccepted(BaseModel):
 
     accepted: int = Field(description="The events that are on the streams now.")
     reasons: list[str] = Field(
-        description="Why other parts of the delivery mean no event; and completed payments whose "
+        description="Why other parts of the delivery mean no event; and payments and refunds whose "
         "`amount` leads nowhere in it."
     )

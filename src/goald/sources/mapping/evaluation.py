@@ -31,7 +31,7 @@ def map_delivery(
     `delivery_id` is the receiver's own id of the delivery: it makes the ids of events whose rule
     names none, so it must be the same whenever the same delivery is mapped again. `hints`: whether
     the notes say which parts of an event lead nowhere. Most deliveries lack some, so this helps the
-    author of a document only; the amount of a completed payment is noted in any case. Never raises
+    author of a document only; the amount of a payment or refund is noted in any case. Never raises
     for any content of a delivery; a fault of one item leaves the others alone.
     """
     evaluation = _Evaluation(document, delivery, delivery_id, hints=hints)

@@ -169,8 +169,9 @@ class EventBuilder:
     def _report_missing_money(
         self, name: str, rule: EventFields, fields: Mapping[str, Any], kind: str
     ) -> None:
-        """A completed payment without its amount may meet a goal (E13), so the operator learns of
-        it with the delivery itself."""
+        """A completed payment without its amount may meet a goal (E13), and a refund without it
+        cannot be compared with its payment, so the operator learns of it with the delivery
+        itself."""
         missing = [
             part
             for part in ("amount", "currency")
@@ -180,8 +181,9 @@ class EventBuilder:
             where = f"events.{name}.{part} leads nowhere in this delivery"
             if part == "amount" and kind == "payment.completed":
                 self._note(f"{where}: the payment has none, and meets goals without `min_amount`")
-            else:
-                self._hint(f"{where}: the event has none")
+                continue
+            report = self._note if part == "amount" else self._hint
+            report(f"{where}: the event has none")
 
     def _money(self, rule: EventFields, root: Mapping[str, Any]) -> dict[str, Any]:
         currency = self._required(rule.currency, root, "currency") or self._document.money.currency

@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import GOAL, InMemoryPipeline
@@ -12,8 +12,9 @@ from goald.adapters.memory.contacts import MemoryContacts
 from goald.client import event
 from goald.domain.times import rfc3339
 from goald.pipeline.explain import Explain
-from goald.pipeline.explain_ended import NOT_WATCHED, OTHER, TOO_MANY
+from goald.pipeline.explain_ended import DIFFERS, MET_BEFORE, NOT_WATCHED, OTHER, TOO_MANY
 from goald.pipeline.start_check import StartCheck
+from goald.ports.configuration import GoalConfiguration
 
 HOUR_US = 3_600_000_000
 
@@ -42,6 +43,15 @@ async def explained(pipeline: InMemoryPipeline, most_active: int = 1_000) -> dic
     }
 
 
+def require_another_goal(pipeline: InMemoryPipeline) -> None:
+    """The workflow has the logic `all`, and a second goal."""
+    for _, workflow in pipeline.database.workflows:
+        other = "00000000-0000-4000-8000-000000000002"
+        goal = {**workflow["goals"][0], "id": other, "criteria": json.dumps({"tag_name": "Other"})}
+        workflow["goal_logic"] = "all"
+        workflow["goals"] = [*workflow["goals"], cast("GoalConfiguration", goal)]
+
+
 @pytest.fixture
 def pipeline() -> InMemoryPipeline:
     in_memory = InMemoryPipeline(late=3_600)
@@ -52,6 +62,24 @@ def pipeline() -> InMemoryPipeline:
 async def test_the_latest_enrollment_gets_the_event(pipeline: InMemoryPipeline) -> None:
     await ended(pipeline, "e-1", "e-2")
     assert await explained(pipeline) == {"e-1": OTHER, "e-2": [GOAL]}
+
+
+async def test_values_that_differ_are_not_reported_as_goals_that_were_met_before() -> None:
+    pipeline = InMemoryPipeline(late=3_600)
+    pipeline.configure(criteria={"tag_name": "Customer", "match": ["cart_id"]})
+    require_another_goal(pipeline)
+    await ended(pipeline, "e-1")
+    pipeline.database.enrollments["acme", "e-1"].met_goals = [GOAL]
+    assert await explained(pipeline) == {"e-1": DIFFERS}
+
+
+async def test_the_event_counts_for_the_latest_enrollment_that_has_not_met_the_goal(
+    pipeline: InMemoryPipeline,
+) -> None:
+    require_another_goal(pipeline)
+    await ended(pipeline, "e-1", "e-2", "e-3")
+    pipeline.database.enrollments["acme", "e-3"].met_goals = [GOAL]
+    assert await explained(pipeline) == {"e-1": OTHER, "e-2": [GOAL], "e-3": MET_BEFORE}
 
 
 async def test_an_enrollment_that_ended_too_early_is_not_watched(
