@@ -179,4 +179,9 @@ async def test_lists_read_as_many_rows_as_they_return(database: Database) -> Non
         assert await rows_read(connection, statements.OF_WORKFLOW, *given, phases) <= 4 * LIMIT
         assert await rows_read(connection, statements.OF_WORKFLOW, *given, ["cancelled"]) <= LIMIT
         assert await rows_read(connection, statements.LIVE, *given, "QUEUED", 100) <= 200
+        most = [*given[:6], 100]
+        for of_phases in (statements.POSITION, statements.COUNT):
+            assert await rows_read(connection, of_phases, *most, phases) <= 4 * 100
+        assert await rows_read(connection, statements.LIVE_COUNT, *most, "QUEUED") <= 200
+        assert await rows_read(connection, statements.LIVE_POSITION, *most, "PAUSED", 90) <= 200
     await connection.close()

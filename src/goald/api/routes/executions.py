@@ -18,6 +18,9 @@ from goald.api.models.workflows.executions import (
 )
 from goald.api.own_events.execution_requests import ExecutionRequests
 from goald.api.problems import BadRequest, ConflictProblem, Forbidden, NotFoundProblem, responses
+from goald.domain.actions.masks import mask_config
+from goald.domain.definitions.documents import actions_of
+from goald.domain.errors import NotFound
 from goald.domain.records.execution import Execution
 
 router = Router()
@@ -64,13 +67,14 @@ async def list_execution_logs(
     when its result arrives."""
     tenant = caller.tenant_id
     async with deps.readers.places.taken_by(tenant):
+        execution = await _execution(deps, tenant, execution_id)
         rows, total = await deps.executions.records.logs(
             tenant, execution_id, (page - 1) * limit, limit
         )
-        if not rows:
-            await _execution(deps, tenant, execution_id)
+        has_actions = any(row.event_type.startswith("action_") for row in rows)
+        configs = await _action_configs(deps, tenant, execution) if has_actions else {}
     return ExecutionLogPage(
-        items=[ExecutionLogAnswer.of(execution_id, row) for row in rows],
+        items=[ExecutionLogAnswer.of(execution, row, configs) for row in rows],
         total=total,
         page=page,
         limit=limit,
@@ -161,6 +165,18 @@ async def _execution(deps: Dependencies, tenant: str, execution_id: str) -> Exec
     if row is None:
         raise NotFoundProblem(f"There is no execution {execution_id}")
     return row
+
+
+async def _action_configs(
+    deps: Dependencies, tenant: str, row: Execution
+) -> dict[str, dict[str, Any]]:
+    """The masked fields of the actions of the version that an execution runs, by step; none if the
+    workflow was deleted."""
+    try:
+        view = await deps.configuration.definitions.version(tenant, row.workflow_id, row.version)
+    except NotFound:
+        return {}
+    return {step: mask_config(fields) for step, fields in actions_of(view.row.document).items()}
 
 
 async def _is_active(deps: Dependencies, tenant: str, row: Execution) -> bool:

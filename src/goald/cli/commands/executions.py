@@ -114,12 +114,14 @@ def logs(
     Exits with 1 if the tenant has no such execution.
     """
 
-    async def read(records: "ExecutionRecords") -> tuple[Sequence["ExecutionLog"], int]:
-        await _execution(records, tenant, execution)
-        return await records.logs(tenant, execution, 0, limit)
+    async def read(
+        records: "ExecutionRecords",
+    ) -> tuple["Execution", Sequence["ExecutionLog"], int]:
+        row = await _execution(records, tenant, execution)
+        return row, *await records.logs(tenant, execution, 0, limit)
 
-    rows, total = _read(read)
-    print_logs(execution, rows, as_json=as_json)
+    of, rows, total = _read(read)
+    print_logs(of, rows, as_json=as_json)
     if not as_json and total > len(rows):
         say(f"Showing {len(rows):,} of {total:,} rows. Use --limit.")
 

@@ -31,7 +31,7 @@ def print_execution(row: "Execution", *, is_active: bool, as_json: bool) -> None
     table(["field", "value"], ((name.replace("_", " "), text) for name, text in found.items()))
 
 
-def print_logs(execution: str, rows: Sequence["ExecutionLog"], *, as_json: bool) -> None:
+def print_logs(execution: "Execution", rows: Sequence["ExecutionLog"], *, as_json: bool) -> None:
     from goald.api.models.workflows.executions import ExecutionLogAnswer
 
     found = [ExecutionLogAnswer.of(execution, row) for row in rows]

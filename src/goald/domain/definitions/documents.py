@@ -32,6 +32,19 @@ def document_digest(document: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(json_text(document, sort_keys=True).encode()).digest()
 
 
+def actions_of(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the fields under `with` of each action of a valid document, by the id of its step."""
+    found = {}
+    rest = [*document["steps"]]
+    while rest:
+        step = rest.pop()
+        if "action" in step:
+            found[step["id"]] = step.get("with") or {}
+        rest += step.get("then") or ()
+        rest += step.get("else") or ()
+    return found
+
+
 def _require_storable(value: Any, depth: int) -> None:
     """Raise InvalidConfiguration for a value that Postgres would refuse, and for a deeper one."""
     match value:

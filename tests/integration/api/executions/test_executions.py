@@ -266,6 +266,24 @@ def test_the_log_has_pages(client: httpx.Client, shard: Shard) -> None:
     assert client.get("/api/v1/executions/x-2/logs").status_code == 404
 
 
+def test_the_log_of_an_action_hides_its_fields(client: httpx.Client, shard: Shard) -> None:
+    secret = {"url": "https://example.com/hook?key=secret-1", "body": {"to": "ann@example.com"}}
+    inner = [{"id": "pause", "action": "webhook", "with": secret}]
+    steps = [{"id": "vip", "condition": {"has_tag": "VIP"}, "then": inner}]
+    client.put(f"{WORKFLOW}/definition", json={"steps": steps}).raise_for_status()
+    client.post(f"{WORKFLOW}/publish").raise_for_status()
+    start = Transition("x-1", 0, version=2)
+    logs = [Log("execution_started", 0), Log("action_completed", 0)]
+    shard.commit(with_executions([Effect("x-1")], start, logs=logs))
+    answer = client.get("/api/v1/executions/x-1/logs")
+    begun, action = answer.json()["items"]
+    assert (begun["status"], begun["action_config"]) == (None, None)
+    assert (action["status"], action["contact_id"]) == ("SUCCESS", "ann")
+    assert action["action_config"] == {"url": "***", "body": "***"}
+    assert "secret-1" not in answer.text
+    assert "ann@" not in answer.text
+
+
 @pytest.mark.parametrize(
     ("message", "in_flight"), [("user", False), ("user: action in flight", True)]
 )

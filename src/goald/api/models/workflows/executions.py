@@ -1,5 +1,6 @@
 """Requests and responses for executions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,6 +37,8 @@ _EXECUTION: JsonDict = {
 }
 _LOG: JsonDict = {
     "execution_id": "8c3f1f0e-6a55-5d0e-9a3c-1d6f0f6c2b11",
+    "workflow_id": "trial-nurture",
+    "contact_id": "contact-1",
     "event_type": "action_completed",
     "timestamp": "2026-01-31T09:00:00.412000Z",
     "step_index": 1,
@@ -44,6 +47,7 @@ _LOG: JsonDict = {
     "status": "SUCCESS",
     "duration_ms": 112,
     "message": None,
+    "action_config": {"subject": "***", "body": "***"},
     "user_id": None,
 }
 _STATUS_OF_LOG = {"action_completed": "SUCCESS", "action_failed": "FAILED"}
@@ -176,11 +180,13 @@ class ExecutionPage(BaseModel):
 
 
 class ExecutionLogAnswer(BaseModel):
-    """A row of the log of an execution. It contains no data of contacts."""
+    """A row of the log of an execution. Apart from its id, it contains no data of the contact."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOG]})
 
     execution_id: str
+    workflow_id: str
+    contact_id: str
     event_type: str
     timestamp: str = Field(json_schema_extra=_TIME)
     step_index: int | None
@@ -189,12 +195,25 @@ class ExecutionLogAnswer(BaseModel):
     status: str | None = Field(description="Of an action: `SUCCESS` or `FAILED`.")
     duration_ms: int | None
     message: str | None = Field(description="A masked error, a reason or a result.")
+    action_config: dict[str, Any] | None = Field(
+        description="The fields of the action. Values that may be personal or secret are hidden. "
+        "Null for other rows, and if the version of the execution has no such action."
+    )
     user_id: str | None = Field(description="The user that cancelled or retried the execution.")
 
     @classmethod
-    def of(cls, execution_id: str, row: ExecutionLog) -> "ExecutionLogAnswer":
+    def of(
+        cls,
+        execution: Execution,
+        row: ExecutionLog,
+        configs: Mapping[str, dict[str, Any]] | None = None,
+    ) -> "ExecutionLogAnswer":
+        """`configs`: the masked fields of actions, by step."""
+        is_action = row.event_type.startswith("action_")
         return cls(
-            execution_id=execution_id,
+            execution_id=execution.id,
+            workflow_id=execution.workflow_id,
+            contact_id=execution.contact_id,
             event_type=row.event_type,
             timestamp=rfc3339(row.at),
             step_index=row.step_index,
@@ -204,6 +223,7 @@ class ExecutionLogAnswer(BaseModel):
             duration_ms=row.duration_ms,
             message=row.message,
             user_id=row.user_id,
+            action_config=(configs or {}).get(row.step_id or "") if is_action else None,
         )
 
 
