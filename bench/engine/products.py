@@ -79,8 +79,9 @@ def goald(directory: Path) -> Iterator[Running]:
 async def _configure(dsn: str) -> None:
     service = configuration_service(dsn)
     try:
-        texts = (DEFINITIONS.format(tenant=f"bench-{number}") for number in range(TENANTS))
-        await asyncio.gather(*(service.apply(parse_configuration(text)) for text in texts))
+        for number in range(TENANTS):
+            text = DEFINITIONS.format(tenant=f"bench-{number}")
+            await service.apply(parse_configuration(text))
     finally:
         await service.close()
 
