@@ -144,6 +144,19 @@ SHARD_ACTION_GUARDS = (
         (f"{_TESTS}/test_late_timers.py",),
     ),
     Guard(
+        "timers: none fires while the circuit breaker is open",
+        "X6, D4",
+        (
+            Edit(
+                "src/goald/pipeline/flow.py",
+                "                    self._admission.breaker.check()\n"
+                "                    await self._evaluate_commit_apply(self._start_progress(Group(",
+                "                    await self._evaluate_commit_apply(self._start_progress(Group(",
+            ),
+        ),
+        (f"{_TESTS}/test_late_timers.py",),
+    ),
+    Guard(
         "release: each queue has its turn",
         "X16, D8",
         (

@@ -1,6 +1,7 @@
 """No timer fires before an event that Redis received before it was due (X6)."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from tests.support.pipeline.in_memory_pipeline import STREAM
 from tests.support.pipeline.workflows import WorkflowPipeline
 
 from goald.adapters.clock import SystemClock
+from goald.client import event
 from goald.domain.definitions.steps import (
     ActionStep,
     DurationWait,
@@ -20,7 +22,7 @@ from goald.metrics.pipeline import ShardMetrics
 from goald.pipeline.context import PipelineContext
 from goald.pipeline.executions import watermark
 from goald.pipeline.executions.watermark import Watermark
-from goald.pipeline.poison.breaker import CircuitBreaker
+from goald.pipeline.poison.breaker import BREAKER_EVENTS, CircuitBreaker
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.group import DeferredEvents
 from goald.pipeline.shard.turns import Turns
@@ -147,6 +149,24 @@ async def test_a_shard_is_not_ready_while_timers_wait_for_marks(
         slow.loses_marks = False
         await pipeline.until(lambda: [each.state for each in pipeline.executions] == ["running"])
         assert shard.ready
+
+
+async def test_no_timer_fires_while_the_circuit_breaker_is_open() -> None:
+    pipeline = Sleeping()
+    async with pipeline.idle() as (_, shard):
+        await pipeline.sleep()
+        contacts = [f"c-{number}" for number in range(BREAKER_EVENTS)]
+        pipeline.database.refused_contacts = set(contacts)
+        for number, contact in enumerate(contacts):
+            ids = {"workflow_id": "w", "enrollment_id": f"e-{contact}"}
+            start = event("workflow.enrollment.started", f"t-{number % 2}", contact, ids)
+            await pipeline.streams.add(STREAM, [b"event", json.dumps(start).encode()])
+        await pipeline.until(lambda: "of several tenants" in str(shard.not_ready_reason))
+        later_ms = pipeline.clock.now_us() // 1_000 + WAIT_US
+        await shard.mark([StreamMark(STREAM, 99, 0, 0, later_ms)])
+        await asyncio.sleep(BEYOND_SECONDS)
+        assert [each.state for each in pipeline.executions] == ["sleeping"]
+        assert pipeline.database.slot_leases  # the shard has not ended
 
 
 async def test_a_timer_waits_for_the_deferred_events_of_a_batch() -> None:
