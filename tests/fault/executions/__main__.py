@@ -17,7 +17,7 @@ import time
 
 from tests.fault.executions.environments import daemon_races
 from tests.fault.executions.run import run
-from tests.fault.executions.workload import FINISHING
+from tests.fault.executions.workload import FINISHING, SLOW
 
 
 def main() -> int:
@@ -28,6 +28,8 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=6.0, help="longest pause between faults")
     parser.add_argument("--minutes", type=float, help="begin no race after this time")
     parser.add_argument("--finishing", type=float, default=FINISHING)
+    parser.add_argument("--faults", default="", help="these instead, in order, comma-separated")
+    parser.add_argument("--slow", type=float, default=SLOW, help="share of calls that take long")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -40,6 +42,8 @@ def main() -> int:
             rate=options.rate,
             pause_s=(options.pause / 3, options.pause),
             finishing=options.finishing,
+            faults=[name.strip() for name in options.faults.split(",") if name.strip()],
+            slow=options.slow,
             seconds=options.minutes and options.minutes * 60,
         )
         if not result.is_correct:

@@ -1,11 +1,11 @@
 """A provider that receives webhooks in a separate process and honours idempotency keys.
 
-    python -m tests.fault.executions.receiver LOG
+    python -m tests.fault.executions.receiver LOG SLOW
 
-Prints its port. Answers most calls within 80 ms, some after a second. It performs the call of a key
-once, and answers a repetition as the first call. Appends a line to LOG when a call arrives, and one
-when it is answered. The time of an arrival is that at which the kernel got the bytes, so it is not
-delayed by the scheduling of this process.
+Prints its port. Answers most calls within 80 ms, a share of SLOW after up to a second. It performs
+the call of a key once, and answers a repetition as the first call. Appends a line to LOG when a
+call arrives, and one when it is answered. The time of an arrival is that at which the kernel got
+the bytes, so it is not delayed by the scheduling of this process.
 """
 
 import asyncio
@@ -21,16 +21,15 @@ from typing import Any, Final
 SO_TIMESTAMPNS: Final = 35
 """The kernel adds the time of each segment to `recvmsg`. Not in the module `socket`."""
 _TIME: Final = struct.Struct("qq")
-_SLOW: Final = 0.05
-"""The share of calls that take long."""
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 
 
 class Receiver:
     """Accepts connections and records their requests."""
 
-    def __init__(self, log: int) -> None:
+    def __init__(self, log: int, slow: float) -> None:
         """`log`: a file descriptor."""
+        self._slow = slow
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._keys: set[str] = set()
@@ -77,7 +76,9 @@ class Receiver:
         self._write(
             call=self._numbers, key=key, at_ns=at_ns, is_repeated=is_repeated, body=json.loads(body)
         )
-        delay = random.uniform(0.2, 1.0) if random.random() < _SLOW else random.uniform(0, 0.08)
+        delay = (
+            random.uniform(0.2, 1.0) if random.random() < self._slow else random.uniform(0, 0.08)
+        )
         self._loop.call_later(delay, self._answer, connection, self._numbers)
 
     def _answer(self, connection: socket.socket, number: int) -> None:
@@ -112,16 +113,16 @@ def _take_request(buffer: bytearray) -> tuple[dict[str, str], bytes] | None:
     return headers, body
 
 
-async def serve(path: str) -> None:
+async def serve(path: str, slow: float) -> None:
     """Serve until the process is killed."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
     listener.setblocking(False)
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    receiver = Receiver(log)
+    receiver = Receiver(log, slow)
     asyncio.get_running_loop().add_reader(listener, receiver.accept, listener)
     print(listener.getsockname()[1], flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run(serve(sys.argv[1], float(sys.argv[2])))

@@ -13,7 +13,7 @@ import psycopg
 import redis
 from tests.fault.executions.evidence import Call, Evidence, Key, Stop, StoredExecution
 from tests.fault.executions.redis_log import RedisLog
-from tests.fault.executions.workload import STEPS, TENANTS, Races, configuration
+from tests.fault.executions.workload import SLOW, STEPS, TENANTS, Races, configuration
 from tests.fault.harness.environment import FaultEnvironment
 from tests.fault.harness.servers import until
 
@@ -94,11 +94,11 @@ class Recording:
 
 
 @contextmanager
-def recording(target: FaultEnvironment, prefix: str) -> Iterator[Recording]:
+def recording(target: FaultEnvironment, prefix: str, slow: float = SLOW) -> Iterator[Recording]:
     """Record a run: start a provider and configure workflows that call it."""
     calls = target.servers.path / f"calls-{prefix}.jsonl"
     log = RedisLog(target.servers.redis.directory)
-    with _receiver(calls) as url:
+    with _receiver(calls, slow) as url:
         target.configure(*(configuration(tenant, url) for tenant in TENANTS))
         log.start()
         try:
@@ -108,10 +108,10 @@ def recording(target: FaultEnvironment, prefix: str) -> Iterator[Recording]:
 
 
 @contextmanager
-def _receiver(log: Path) -> Iterator[str]:
+def _receiver(log: Path, slow: float) -> Iterator[str]:
     """The provider's process. Yields its URL."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.fault.executions.receiver", str(log)],
+        [sys.executable, "-m", "tests.fault.executions.receiver", str(log), str(slow)],
         cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
         text=True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.fault.executions.disturbances import Disturbances
 from tests.fault.executions.oracle import Verdict, judge
 from tests.fault.executions.recording import recording
-from tests.fault.executions.workload import Races
+from tests.fault.executions.workload import SLOW, Races
 from tests.fault.harness.environment import FaultEnvironment
 from tests.fault.harness.registry import IDLE_DEADLINE_S
 
@@ -41,14 +41,16 @@ def run(
     pause_s: tuple[float, float],
     finishing: float,
     faults: Sequence[str] = (),
+    slow: float = SLOW,
     seconds: float | None = None,
 ) -> RunResult:
     """Run races in an environment of `daemon_races`. `pause_s`: the shortest and the longest pause
-    between two faults. `faults`: these, one after another; none: at random. `seconds`: no race
-    begins later than this after the start. Must be called on the main thread."""
+    between two faults. `faults`: these, one after another; none: at random. `slow`: see SLOW.
+    `seconds`: no race begins later than this after the start. Must be called on the main
+    thread."""
     until = time.monotonic() + (seconds or float("inf"))
     prefix = target.prefix()
-    with recording(target, prefix) as record:
+    with recording(target, prefix, slow) as record:
         target.start()
         races = Races(target.redis_url, prefix, count, rate, rng, finishing=finishing)
         disturbances = Disturbances(target, races, record.log, rng)

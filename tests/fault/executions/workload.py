@@ -22,6 +22,8 @@ PROMPT, TIMED = "prompt", "timed"
 WAIT_S: Final = 1.0
 FINISHING: Final = 0.1
 """The share of executions whose goal is not met."""
+SLOW: Final = 0.05
+"""The share of calls that take up to a second."""
 STEPS: Final = ("first", "second")
 _PATIENCE_S: Final = 600.0
 _TICK_S: Final = 0.005

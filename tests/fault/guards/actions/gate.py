@@ -166,7 +166,7 @@ GATE_GUARDS = (
             ),
             Edit(
                 _MEMORY_JOBS,
-                "        if not _is_current(request.gate, shared.floors[request.slot]):\n"
+                "        if is_before(request.gate, shared.floors[request.slot]):\n"
                 "            return self._end_lost(request, gate, now)\n",
                 "",
             ),

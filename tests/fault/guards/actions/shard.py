@@ -46,6 +46,30 @@ SHARD_ACTION_GUARDS = (
         (RECOVERY,),
     ),
     Guard(
+        "recovery: a loss that was not committed is found by the next holder",
+        "X2, X4, D10",
+        (
+            Edit(
+                _RECOVERY,
+                "    if gates.is_lost(job.gate, slot_of(job.tenant_id, job.contact_id)):\n",
+                "    if job.age_ms < 0:\n",
+            ),
+        ),
+        (RECOVERY,),
+    ),
+    Guard(
+        "jobs: a lost call counts as in flight after its execution has left the attempt",
+        "X2",
+        (
+            Edit(
+                _IN_FLIGHT,
+                "        at = self._lost.get(key)\n",
+                "        at = self._lost.get(key) if key in self._inputs else None\n",
+            ),
+        ),
+        (IN_FLIGHT,),
+    ),
+    Guard(
         "timers: a mark waits for the batches before it",
         "X6",
         (Edit(_WATERMARK, "            if self._is_committed(mark):\n", "            if True:\n"),),
