@@ -52,6 +52,11 @@ def gate_series(epoch: int, randomness: bytes) -> GateSeries:
     return GateSeries(series)
 
 
+def is_before(gate: GateId, floor: GateSeries) -> bool:
+    """Whether a gate is of a series before the first one whose gates may pass."""
+    return gate.series != floor and series_epoch(gate.series) <= series_epoch(floor)
+
+
 def series_epoch(series: GateSeries) -> int:
     """The epoch under which the gates of a series are registered."""
     return int(series[:10])

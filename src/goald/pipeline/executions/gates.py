@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from goald.domain.actions.gates import GateId, GateSeries, gate_series
+from goald.domain.actions.gates import GateId, GateSeries, gate_series, is_before
 from goald.domain.errors import ServerReplaced
 from goald.domain.fail_points import FailPoint
 from goald.domain.ids import ContactId, TenantId, WorkflowId
@@ -54,6 +54,11 @@ class SlotGates:
         self._run = await self._context.retry("Redis: gates", "fence", fence)
         self._context.fail_point(FailPoint.GATES_FENCED)
         return self._run.is_continuous
+
+    def is_lost(self, gate: GateId, slot: int) -> bool:
+        """Whether a job with this gate was outstanding when gates of its slot were lost: under an
+        earlier run of Redis, or before it lost its data."""
+        return is_before(gate, self._run.floors[slot - self._lease.slots.first])
 
     async def admit(self, active: Sequence[Permit]) -> bool:
         """Report the permits of all ACTIVE executions of the slots, and let the gates of the slots

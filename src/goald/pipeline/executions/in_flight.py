@@ -3,22 +3,30 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from goald.domain.actions.job import DEFAULT_TIMEOUT_S
 from goald.pipeline.executions.recovery import GateInput, JobInFlight
 from goald.pipeline.executions.release.credits import Credits
+from goald.ports.clock import Clock
 
 Key: TypeAlias = tuple[str, str]
 """(tenant, execution)."""
+CALL_SECONDS = DEFAULT_TIMEOUT_S
+"""A call whose gate was lost counts as in flight for this long."""
 
 
 class JobsInFlight:
     """The outstanding job of each execution, as its row has it; and the answers of gates that the
     next evaluation is given."""
 
-    def __init__(self, jobs: Credits) -> None:
+    def __init__(self, clock: Clock, jobs: Credits) -> None:
+        self._clock = clock
         self._credits = jobs
         self._jobs: dict[Key, JobInFlight] = {}
         self._inputs: dict[Key, GateInput] = {}
         self._closed: dict[Key, JobInFlight] = {}
+        self._lost: dict[Key, float] = {}
+        """When the jobs were found to be lost, the oldest first. Their executions may have left the
+        attempt since, while a worker still calls the provider."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -33,9 +41,10 @@ class JobsInFlight:
         return list(self._jobs.values())
 
     def is_lost(self, key: Key) -> bool:
-        """Whether the gate of an execution's job was lost, so that a call may be in flight."""
-        known = self._inputs.get(key)
-        return known is not None and known.answer == "lost"
+        """Whether the gate of a job of an execution was lost in the last CALL_SECONDS, so that a
+        call may be in flight."""
+        at = self._lost.get(key)
+        return at is not None and self._clock.monotonic() - at < CALL_SECONDS
 
     def replace_all(self, jobs: Iterable[JobInFlight]) -> None:
         """Take all jobs that are out."""
@@ -84,11 +93,16 @@ class JobsInFlight:
     def answer(self, inputs: Iterable[GateInput]) -> None:
         """Gates were compared. Their answers are given to the evaluations until the jobs are
         removed."""
+        now = self._clock.monotonic()
+        while self._lost and now - next(iter(self._lost.values())) >= CALL_SECONDS:
+            del self._lost[next(iter(self._lost))]
         for each in inputs:
             key = each.job.tenant_id, each.job.execution_id
             self._closed.pop(key, None)
             if each.answer != "open" and self._jobs.get(key) == each.job:
                 self._inputs[key] = each
+                if each.answer == "lost" and key not in self._lost:
+                    self._lost[key] = now
 
     @property
     def inputs(self) -> Sequence[GateInput]:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from goald.domain.actions.gates import ActionType, GateId
 from goald.domain.actions.keys import honours_keys
+from goald.domain.slots import slot_of
 from goald.pipeline.executions.gates import SlotGates
 from goald.ports.actions.gates import GateState, GateStatus
 
@@ -68,10 +69,15 @@ async def compare(
     states = dict(zip(jobs, await gates.states([job.gate for job in jobs]), strict=True))
     unknown = [job for job, state in states.items() if state.status is GateStatus.UNKNOWN]
     states |= dict(zip(unknown, await gates.close([job.gate for job in unknown]), strict=True))
-    return [GateInput(job, _answer(job, state)) for job, state in states.items()]
+    return [GateInput(job, _answer(gates, job, state)) for job, state in states.items()]
 
 
-def _answer(job: JobInFlight, state: GateState) -> GateAnswer:
+def _answer(gates: SlotGates, job: JobInFlight, state: GateState) -> GateAnswer:
+    if state.status is GateStatus.FINISHED:
+        return "open"
+    # An earlier comparison has found so, and was not committed: the shard died, or has reloaded.
+    if gates.is_lost(job.gate, slot_of(job.tenant_id, job.contact_id)):
+        return "lost"
     if state.status is GateStatus.CLOSED:
         return "closed"
     if state.status is GateStatus.UNKNOWN:

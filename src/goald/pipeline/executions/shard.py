@@ -63,7 +63,7 @@ class ShardExecutions:
         self._gates = gates
         self.watermark = watermark
         credits_ = Credits(context.clock)
-        self._jobs = JobsInFlight(credits_)
+        self._jobs = JobsInFlight(context.clock, credits_)
         self.report = ExecutionReport(context, memory, watermark, self._jobs)
         self._releases = Releases(context.clock, memory, credits_, gates, memory.limit_of)
         self._taken: dict[tuple[str, str], Grant] = {}
@@ -189,11 +189,9 @@ class ShardExecutions:
             self._is_admitted = False
             raise CommitUnknown(str(error)) from error
         closed = dict(zip(closing, states, strict=True))
-        passed = {
-            number
-            for number, state in closed.items()
-            if state.status is GateStatus.PASSED or self._jobs.is_lost(keys[number])
-        }
+        passed = {number for number, state in closed.items() if state.status is GateStatus.PASSED}
+        # A lost call may be in flight although the execution has left the attempt.
+        passed |= {number for number, key in enumerate(keys) if self._jobs.is_lost(key)}
         cancelled = {
             number
             for number, state in closed.items()

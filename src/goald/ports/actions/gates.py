@@ -79,6 +79,9 @@ class GateRun(NamedTuple):
     """Whether all slots of the lease were admitted under this run. If not, gates may be lost. Those
     of other series pass no more, and each job that is outstanding counts as passed with an unknown
     outcome (X4)."""
+    floors: Sequence[GateSeries] = ()
+    """The first series whose gates may pass, for each slot of the lease. A job with an earlier gate
+    was outstanding when gates were lost."""
 
 
 class Gates(Protocol):

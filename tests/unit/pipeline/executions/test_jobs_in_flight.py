@@ -2,7 +2,7 @@
 
 from goald.adapters.memory.clock import ManualClock
 from goald.domain.actions.gates import ActionType, GateId, gate_series
-from goald.pipeline.executions.in_flight import JobsInFlight
+from goald.pipeline.executions.in_flight import CALL_SECONDS, JobsInFlight
 from goald.pipeline.executions.recovery import GateInput, JobInFlight
 from goald.pipeline.executions.release.credits import Credits
 
@@ -17,8 +17,9 @@ def job(execution: str, number: int = 0, contact: str = "ann") -> JobInFlight:
 
 
 def jobs(*present: JobInFlight) -> tuple[JobsInFlight, Credits]:
-    credits_ = Credits(ManualClock(), floor=2)
-    found = JobsInFlight(credits_)
+    clock = ManualClock()
+    credits_ = Credits(clock, floor=2)
+    found = JobsInFlight(clock, credits_)
     found.replace_all(present)
     return found, credits_
 
@@ -76,6 +77,20 @@ def test_a_lost_gate_counts_as_a_call_in_flight() -> None:
     found.answer([GateInput(first, "lost"), GateInput(second, "closed")])
     assert found.is_lost(("acme", "e-1"))
     assert not found.is_lost(("acme", "e-2"))
+
+
+async def test_a_lost_call_may_be_in_flight_after_the_execution_has_left_its_attempt() -> None:
+    """The worker calls the provider for up to the timeout of its job."""
+    clock = ManualClock()
+    found = JobsInFlight(clock, Credits(clock))
+    first = job("e-1")
+    found.replace_all([first])
+    found.answer([GateInput(first, "lost")])
+    found.remove(("acme", "e-1"), is_finished=True)
+    await clock.advance(CALL_SECONDS - 1)
+    assert found.is_lost(("acme", "e-1"))
+    await clock.advance(1)
+    assert not found.is_lost(("acme", "e-1"))
 
 
 def test_contacts_that_are_loaded_again_have_the_jobs_of_their_rows() -> None:

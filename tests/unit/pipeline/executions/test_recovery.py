@@ -158,6 +158,23 @@ async def test_after_redis_was_replaced_every_job_is_lost_and_none_passes(
     assert await server.pass_gate(job.gate) is Passed.REFUSED_UNKNOWN
 
 
+async def test_a_loss_that_was_not_committed_is_found_by_the_next_holder(server: Server) -> None:
+    """The shard died after it admitted the gates, so the run is continuous for its successor."""
+    before = await Shard(server).start()
+    lost, closed = await before.publish(), await before.publish()
+    server.replace()
+    assert not await before.gates.fence()
+    assert await before.gates.admit([])
+    await before.gates.close([closed.gate])  # for a commit that failed
+    current = await before.publish()
+    after = Shard(server, epoch=8)
+    assert await after.gates.fence()
+    found = [(each.job, each.answer) for each in await compare(
+        after.gates, (lost, closed, current), is_continuous=True
+    )]  # fmt: skip
+    assert found == [(lost, "lost"), (closed, "lost"), (current, "open")]
+
+
 async def test_the_permits_of_active_executions_are_reported_before_any_is_granted(
     server: Server,
 ) -> None:

@@ -34,7 +34,8 @@ class MemoryGates:
                 actions.admitted.pop(slot, None)
                 actions.floors[slot] = series
         self._series = {lease: series}
-        return GateRun(run_id, is_continuous)
+        floors = [actions.floors[slot] for slot in _slots(lease)]
+        return GateRun(run_id, is_continuous, floors)
 
     async def admit(self, lease: SlotLease, run: GateRun) -> bool:
         run_id = self._run_id()

@@ -8,9 +8,8 @@ from goald.domain.actions.gates import (
     TOKEN_BYTES,
     ActionType,
     GateId,
-    GateSeries,
     entry_gate,
-    series_epoch,
+    is_before,
 )
 from goald.domain.ids import ContactId, TenantId
 from goald.domain.streams import DEFAULT_STREAMS
@@ -149,7 +148,7 @@ class MemoryJobQueue:
         gate = shared.live.get(request.gate)
         if gate is None:
             return _ENDED.get(shared.state(request.gate).status, Passed.REFUSED_UNKNOWN)
-        if not _is_current(request.gate, shared.floors[request.slot]):
+        if is_before(request.gate, shared.floors[request.slot]):
             return self._end_lost(request, gate, now)
         if gate.passed_at_ms is None:
             answer = self._pass_open(request, gate, now)
@@ -199,10 +198,6 @@ class MemoryJobQueue:
         shared.end(result.gate, end)
         shared.remove_entry(action_stream(result.action), result.entry_id)
         return Finished.FINISHED
-
-
-def _is_current(gate: GateId, floor: GateSeries) -> bool:
-    return gate.series == floor or series_epoch(gate.series) > series_epoch(floor)
 
 
 def _take_over(request: PassRequest, gate: LiveGate, passed_ms: int) -> Passed:

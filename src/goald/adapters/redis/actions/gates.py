@@ -64,8 +64,10 @@ class RedisGates:
         if refused:
             raise LeaseLost(f"the gates of slots {lease.slots} have a later holder than {series}")
         self._series = {lease: series}
-        run, is_continuous = found
-        return GateRun(run.decode(), bool(is_continuous))
+        run, is_continuous, floors = found
+        size = len(series)
+        of_slots = [floors[at : at + size].decode() for at in range(0, len(floors), size)]
+        return GateRun(run.decode(), bool(is_continuous), [GateSeries(each) for each in of_slots])
 
     async def admit(self, lease: SlotLease, run: GateRun) -> bool:
         reply = await ADMIT.call(self._wire, [GATE_SLOTS], (*self._fenced(lease), run.run_id))

@@ -50,7 +50,8 @@ local function main()
   if continuous == 0 then
     redis.call('SETRANGE', KEYS[2], first * SERIES, string.rep(own, count))
   end
-  return {0, run, continuous}
+  local floors = redis.call('GETRANGE', KEYS[2], first * SERIES, (first + count) * SERIES - 1)
+  return {0, run, continuous, floors}
 end
 """,
 )
