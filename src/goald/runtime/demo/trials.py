@@ -13,7 +13,7 @@ MAIL_DOMAIN: Final = "trial-users.goald.invalid"
 NAMES: Final = ("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo")
 BUYERS: Final = 0.4
 """The part of the contacts that buy during the waits of the workflow."""
-LONGEST_S: Final = 40.0
+LONGEST_S: Final = 70.0
 """A purchase follows the start within this time; the waits together are shorter, so a few are too
 late."""
 MAX_PURCHASES: Final = 1_000
