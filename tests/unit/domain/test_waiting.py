@@ -32,7 +32,10 @@ def execution(
         (execution("retry", DUE), f"repeated at {AT}"),
         (execution("rate_limit", DUE), f"The provider accepts no calls until {AT}"),
         (execution("rate_limit", DUE, connection="mail"), "The connection mail accepts"),
-        (execution("connection", connection="mail"), "The connection mail is paused"),
+        (
+            execution("connection", DUE, connection="mail"),
+            f"The connection mail is paused until {AT}",
+        ),
         (execution("inactive"), "was not active"),
         (execution(None, status="FAILED"), "has failed"),
     ],

@@ -12,6 +12,10 @@ const MAX_DELAY: i64 = 30 * 86_400_000;
 /// The least delay of a rate limit: without one, a provider that always asks for none would be
 /// called again without a pause.
 const MIN_DELAY: i64 = 1_000;
+/// How long actions wait after refused credentials, which their owner may correct: five minutes of
+/// milliseconds, doubled by each attempt of the step up to four hours.
+const FIRST_HOLD: i64 = 5 * 60_000;
+const MAX_HOLD: i64 = 4 * 3_600_000;
 
 impl<'c> Case<'c> {
     /// Evaluates the results and the gates of the contact, its timers, and its due steps. An event
@@ -102,8 +106,10 @@ impl<'c> Case<'c> {
             }
             Outcome::Pause => {
                 self.log_failure(run, result, at);
-                self.hold(run, State::OnHold, None);
-                self.delay(act, None);
+                let attempts = u32::from(self.runs[run].now.attempt).clamp(1, 16);
+                let until = at.ms + (FIRST_HOLD << (attempts - 1)).min(MAX_HOLD);
+                self.hold(run, State::OnHold, Some(until));
+                self.delay(act, Some(until));
                 self.notify(run, "connection_paused", result.error);
             }
             Outcome::RateLimit { delay } => {

@@ -81,9 +81,9 @@ fn errors_pause_delay_or_skip() {
     assert_eq!(shard.state(), State::OnHold);
     assert_eq!(
         (shard.last.delays[0].until, shard.last.notifications[0].kind),
-        (None, "connection_paused")
+        (Some(shard.now + 10 * 60_000), "connection_paused")
     );
-    assert!(shard.pass(86_400).transitions.is_empty());
+    assert!(shard.pass(599).transitions.is_empty());
     let execution = shard.matcher.executions_in(State::OnHold)[0].2.clone();
     shard.feed(vec![Given::Resume(&execution)]);
     assert_eq!(shard.transition().after.attempt, 3);
@@ -91,6 +91,22 @@ fn errors_pause_delay_or_skip() {
     shard.finish(Outcome::Skip);
     assert_eq!(shard.state(), State::Sleeping);
     assert!(shard.log().contains(&"skipped_non_retryable_error"));
+}
+
+#[test]
+fn refused_credentials_are_tried_again_without_counting_as_retries() {
+    let mut shard = Shard::new(&drip());
+    shard.start();
+    let minutes = [5, 10, 20, 40, 80, 160, 240, 240];
+    for (number, minutes) in (2..).zip(minutes) {
+        shard.finish(Outcome::Pause);
+        assert!(shard.pass(minutes * 60 - 1).transitions.is_empty());
+        shard.pass(1);
+        assert_eq!(shard.transition().after.attempt, number);
+        assert_eq!(shard.transition().after.retries, 0);
+    }
+    shard.finish(Outcome::Success);
+    assert_eq!(shard.state(), State::Sleeping);
 }
 
 #[test]

@@ -14,7 +14,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "event until": "Its step waits for an event, until {due} at most.",
     "retry": "Its action failed and is repeated at {due}.",
     "rate_limit": "{provider} accepts no calls until {due} (rate limit).",
-    "connection": "{provider} is paused, because the provider refused its credentials.",
+    "connection": "{provider} is paused until {due}, because the provider refused its credentials.",
     "inactive": "The workflow was not active when its step became due.",
 }
 

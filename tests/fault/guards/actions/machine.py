@@ -48,6 +48,18 @@ MACHINE_GUARDS = (
         (MODEL,),
     ),
     Guard(
+        "machine: refused credentials are tried again",
+        "X5",
+        (
+            Edit(
+                _RESULTS,
+                "                self.hold(run, State::OnHold, Some(until));\n",
+                "                self.hold(run, State::OnHold, None);\n",
+            ),
+        ),
+        (MODEL,),
+    ),
+    Guard(
         "machine: a timer waits for all events before it",
         "X6",
         (

@@ -81,8 +81,9 @@ class WholeTurn(EventTurn):
                 self.log(id_, "skipped_non_retryable_error", at)
                 self.pass_step(id_, step, received)
             case "pause":
-                self.change(id_, state="on_hold", due=None)
-                self.result.delays.append((step[4], None))
+                until = at + min(300_000 * 2 ** (given["attempt"] - 1), 14_400_000)
+                self.change(id_, state="on_hold", due=until)
+                self.result.delays.append((step[4], until))
                 self.result.notifications.append((id_, "connection_paused"))
             case "rate_limit":
                 until = at + min(max(given["delay"], 1_000), MAX_DELAY)
