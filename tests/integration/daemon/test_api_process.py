@@ -4,9 +4,12 @@ waits for the API."""
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,12 +32,23 @@ workflows:
     trigger: {on: form_submitted, criteria: {form_id: trial}}
     steps: [{id: nothing, action: noop}]
 """
+CALLS = """
+tenant: calling
+workflows:
+  - id: w
+    name: W
+    active: true
+    trigger: {{on: form_submitted, criteria: {{form_id: trial}}}}
+    steps:
+      - {{id: own, action: webhook, with: {{url: "{api}/api/v1/events"}}}}
+      - {{id: receiver, action: webhook, with: {{url: "{receiver}"}}}}
+"""
 
 
 @pytest.fixture(scope="module")
 def goald() -> Iterator[Daemon]:
     """One daemon for all tests: an API that was replaced serves the next test."""
-    daemon = Daemon(new_directory())
+    daemon = Daemon(new_directory(), webhook_allow_private="true")
     try:
         daemon.start()
         daemon.apply(WORKFLOWS)
@@ -166,6 +180,30 @@ def test_the_job_of_a_killed_worker_is_taken_over_by_its_successor(goald: Daemon
     assert worker_process(goald).pid != killed.pid
     sample = 'goald_actions_taken_over_total{action="noop"'
     goald.until("metric", lambda: (answer := get(goald, "/metrics")) and sample in answer.text)
+
+
+def test_webhooks_reach_private_addresses_if_allowed_but_no_server_of_goald(goald: Daemon) -> None:
+    received: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.headers["webhook-signature"])
+            self.send_response(204)
+            self.end_headers()
+
+    def outcomes() -> set[str]:
+        answer = get(goald, "/metrics")
+        text = "" if answer is None else answer.text
+        return set(re.findall(r'goald_actions_total{action="webhook".*outcome="(\w+)"', text))
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        goald.apply(CALLS.format(api=goald.api.url, receiver=url))
+        goald.publish(event("form.submitted", "calling", "c-1", {"form_id": "trial"}))
+        goald.until("both outcomes", lambda: outcomes() == {"skip", "success"})
+        server.shutdown()
+    assert len(received) == 1
 
 
 def test_a_busy_driver_leaves_the_api_alive_but_not_ready(goald: Daemon) -> None:

@@ -4,11 +4,12 @@ directory."""
 import asyncio
 import json
 import stat
+import subprocess
 from typing import Any
 
 import httpx
 from tests.integration.daemon.test_serve_api import EVENTS, SCOPES, api_url, token
-from tests.support.services.daemon import DEADLINE_S, Daemon
+from tests.support.services.daemon import DEADLINE_S, GOALD, Daemon
 
 from goald.client import event
 from goald.client.action_worker import Action, ActionWorker
@@ -171,6 +172,26 @@ def test_executions_are_started_read_and_cancelled_over_the_api(
 
     begun = run("start", "long", "--contact", "bob", "coupon=SPRING")
     assert run("cancel", begun["id"])["status"] == "CANCELLED"
+
+
+def test_a_worker_of_its_own_is_in_the_status_until_it_is_stopped(daemon: Daemon) -> None:
+    def workers() -> list[int]:
+        return [each.index for each in daemon.readings().heartbeats if each.role == "worker"]
+
+    refused = daemon.run("worker", "--only", "web_hook")
+    assert refused.returncode == 2
+    assert "does not perform 'web_hook'. Did you mean webhook?" in refused.stderr
+    command = [*GOALD, "worker", "--only", "noop"]
+    with subprocess.Popen(command, env=daemon.environment, stdout=subprocess.PIPE) as worker:
+        try:
+            daemon.until("heartbeat", lambda: workers() == [0, 100])
+            assert daemon.is_ready()
+        finally:
+            worker.terminate()
+        printed, _ = worker.communicate(timeout=DEADLINE_S)
+    assert worker.returncode == 0
+    assert printed.startswith(b"Worker 100 performs noop.")
+    assert workers() == [0]
 
 
 def test_only_this_user_may_read_the_secrets_of_an_embedded_goald(daemon: Daemon) -> None:

@@ -298,4 +298,16 @@ WORKER_GUARDS = (
         ),
         ("tests/integration/daemon/test_api_process.py",),
     ),
+    Guard(
+        "workers: the API of the instance is refused to webhooks",
+        "SSRF",
+        (
+            Edit(
+                "src/goald/runtime/daemon/daemon.py",
+                "own_urls(self._settings, urls.api, urls.metrics)",
+                "own_urls(self._settings)",
+            ),
+        ),
+        ("tests/integration/daemon/test_api_process.py",),
+    ),
 )
