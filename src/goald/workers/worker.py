@@ -31,6 +31,9 @@ from goald.workers.signal import Signal
 _log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 0.5
+_STARTS: Final = 10
+"""Jobs that start in one turn of the event loop. The templates of a job take up to 0.1 s, and a
+worker whose loop does not turn for 10 s is ended."""
 _SUSPECT_DELIVERIES: Final = 3
 """From this delivery on, a job may be what ended its workers. This worker receives the next one
 when it has ended."""
@@ -244,13 +247,18 @@ class Worker:
         return None
 
     async def _dispatch(self) -> None:
-        """Start the jobs that may start."""
+        """Start the jobs that may start, a few at a time: each one renders its templates first,
+        which keeps all others waiting."""
+        started = 0
         while True:
             changed = self._change.next()
             while (next_job := self._backlog.take(self._clock.monotonic())) is not None:
                 task = asyncio.create_task(self._perform(*next_job))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+                started += 1
+                if started % _STARTS == 0:
+                    await asyncio.sleep(0)
             await self._wait(changed, self._backlog.next_time())
 
     async def _wait(self, changed: asyncio.Event, until: float | None) -> None:

@@ -174,7 +174,7 @@ def test_executions_are_started_read_and_cancelled_over_the_api(
     assert run("cancel", begun["id"])["status"] == "CANCELLED"
 
 
-def test_a_worker_of_its_own_is_in_the_status_until_it_is_stopped(daemon: Daemon) -> None:
+def test_a_separate_worker_is_in_the_status_until_it_is_stopped(daemon: Daemon) -> None:
     def workers() -> list[int]:
         return [each.index for each in daemon.readings().heartbeats if each.role == "worker"]
 

@@ -15,6 +15,7 @@ from goald.runtime.daemon.signals import STOP_SIGNALS
 from goald.runtime.embedded.secret import with_key_of_data_dir
 from goald.runtime.garbage_collection import collect_garbage_rarely
 from goald.runtime.instance import find
+from goald.runtime.open_files import raise_limit
 from goald.runtime.processes.worker import WorkerProcess
 from goald.runtime.wiring.daemon import check_redis
 from goald.runtime.wiring.workers import (
@@ -75,6 +76,7 @@ async def _run(
     worker = worker_process(settings, WorkerPlan(index, redis_url, urls, DRAIN_SECONDS, actions))
     _stop_on_signals(worker)
     collect_garbage_rarely(GC_THRESHOLD)
+    raise_limit()  # a call takes a connection
     ready(index, actions, redis_url)
     await worker.run()
     return 0

@@ -1,13 +1,13 @@
 """How many connections the API accepts, in all and from one address (D8)."""
 
 import ipaddress
-import resource
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from goald.api.addresses import address_key
+from goald.runtime.open_files import raise_limit
 from goald.settings import Network
 
 CONNECTIONS = 4_096
@@ -18,7 +18,6 @@ CROWDED_SHARE = 0.5
 REFUSED_CONNECTIONS = 256
 """Refused connections that stay open, so that their clients can read the response."""
 _OTHER_FILES = 256
-_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,7 @@ class ConnectionTable:
 def available_connections() -> int:
     """Raise the limit of open files as far as allowed, and return how many connections fit:
     CONNECTIONS, or fewer if the limit is lower."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        soft = most
-    if soft == resource.RLIM_INFINITY:
+    limit = raise_limit()
+    if limit is None:
         return CONNECTIONS
-    return max(1, min(CONNECTIONS, soft - _OTHER_FILES))
+    return max(1, min(CONNECTIONS, limit - _OTHER_FILES))

@@ -287,6 +287,18 @@ WORKER_GUARDS = (
         ("tests/unit/workers/test_metrics.py",),
     ),
     Guard(
+        "workers: the templates of many jobs do not stop the event loop",
+        "D8",
+        (
+            Edit(
+                "src/goald/workers/worker.py",
+                "                if started % _STARTS == 0:\n",
+                "                if started < 0:\n",
+            ),
+        ),
+        (WORKER,),
+    ),
+    Guard(
         "workers: a process that has ended is replaced",
         "X4",
         (

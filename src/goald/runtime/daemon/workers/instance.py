@@ -13,6 +13,7 @@ from goald.runtime.daemon.children import signs
 from goald.runtime.daemon.children.messages import show_life, standard_input
 from goald.runtime.daemon.workers.start import WorkerStart
 from goald.runtime.garbage_collection import collect_garbage_rarely
+from goald.runtime.open_files import raise_limit
 from goald.runtime.wiring.workers import WorkerPlan, worker_process
 
 DRAIN_SECONDS: Final = 10.0
@@ -34,6 +35,7 @@ async def perform(prepared: Callable[[], None]) -> int:
     worker = worker_process(start.settings, plan)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     collect_garbage_rarely(GC_THRESHOLD)
+    raise_limit()  # a call takes a connection
     prepared()
     background = [asyncio.create_task(show_life()), asyncio.create_task(_end_with_driver(lines))]
     try:
