@@ -31,6 +31,7 @@ from goald.domain.configuration.workflows import (
     CurrentConfiguration,
     EntityRow,
     GoalRow,
+    Overdue,
     RolloutStatus,
     SettingsPatch,
     SettingsRow,
@@ -179,13 +180,14 @@ class ConfigurationService:
         expected: ExpectedVersion,
         *,
         exit_missed: bool = False,
+        overdue: Overdue | None = None,
     ) -> EditResult[WorkflowRow]:
         scope = ConfigurationScope([workflow_id], references=is_active, missed=is_active)
         return await self._executor.edit(
             tenant, actor, scope,
             lambda current: edits.set_active(
                 current, workflow_id, is_active, expected, self._catalog(current),
-                self._clock.now_us(), exit_missed=exit_missed,
+                self._clock.now_us(), exit_missed=exit_missed, overdue=overdue,
             ),
             lambda current: edits.workflow_of(current, workflow_id),
         )  # fmt: skip

@@ -27,6 +27,7 @@
         ├── TooManySources        a tenant would have more sources than it may have
         ├── TooManyWebhooks       a tenant would have more webhooks than it may have
         ├── WorkflowInUse         a workflow with active enrollments cannot be deleted
+        ├── OverdueSteps          an activation must say how it treats overdue steps
         ├── VersionConflict       another change came first
         │   └── StaleVersion      the object is not at the version that the change expects
         ├── InvalidEvent          an event is invalid; on a stream it would be dead-lettered
@@ -160,6 +161,24 @@ class TooManyWebhooks(PermanentError):
 
 class WorkflowInUse(PermanentError):
     """A workflow that has active enrollments cannot be deleted. Nothing was changed."""
+
+
+class OverdueSteps(PermanentError):
+    """A workflow has steps that became due while it was inactive, and the activation does not say
+    how they are treated (X7). Nothing was changed."""
+
+    def __init__(self, workflow_id: str, count: int) -> None:
+        self.workflow_id = workflow_id
+        self.count = count
+        super().__init__(workflow_id, count)
+
+    def __str__(self) -> str:
+        steps = "1 step is" if self.count == 1 else f"{self.count:,} steps are"
+        return (
+            f"{steps} overdue in the workflow {self.workflow_id}. Say how they are treated with "
+            "`overdue`: `run` starts them now, `skip` continues with the next step, `cancel` "
+            "cancels their executions"
+        )
 
 
 class VersionConflict(PermanentError):

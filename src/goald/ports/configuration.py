@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NotRequired, TypedDict
 
 from goald.domain.configuration.goals import GoalLogic, GoalType
+from goald.domain.configuration.workflows import Overdue
 
 
 class GoalConfiguration(TypedDict):
@@ -48,6 +49,11 @@ class WorkflowConfiguration(TypedDict):
     is_active: bool
     tag_case_sensitive: NotRequired[bool]
     """Whether the tenant distinguishes names of tags by case (E16). False if absent."""
+    overdue: NotRequired[Overdue | None]
+    """How the last activation treats the steps that had become due before it (X7). None, or absent:
+    there were none."""
+    activated_at_ms: NotRequired[int | None]
+    """When it was activated, if there were overdue steps. Milliseconds since the Unix epoch."""
     executions: NotRequired[ExecutionSettings]
     """The settings of the tenant. The defaults if absent."""
     goals: list[GoalConfiguration]

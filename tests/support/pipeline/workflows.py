@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tests.support.pipeline.in_memory_pipeline import InMemoryPipeline
 
+from goald.adapters.clock import SystemClock
 from goald.adapters.memory.actions.gates import MemoryGates
 from goald.adapters.memory.actions.jobs import MemoryJobQueue
 from goald.adapters.memory.actions.permits import MemoryPermits
@@ -20,6 +21,15 @@ from goald.ports.actions.jobs import Finished, JobResult, Passed, PassRequest, R
 from goald.runtime.processes.shard import ExecutionPorts
 
 NOOP = ActionType("noop")
+
+
+class ShiftedClock(SystemClock):
+    """A clock whose wall time can be set forward."""
+
+    shift_us = 0
+
+    def now_us(self) -> int:
+        return super().now_us() + self.shift_us
 
 
 @dataclass

@@ -32,6 +32,7 @@ _STATUS_OF: dict[type[errors.GoaldError], int] = {
     errors.TooManySources: 409,
     errors.TooManyWebhooks: 409,
     errors.WorkflowInUse: 409,
+    errors.OverdueSteps: 409,
     errors.VersionConflict: 409,
     errors.StaleVersion: 412,
 }

@@ -182,7 +182,8 @@ def _fields(row: "Row | None") -> dict[str, Any]:
         }
     fields = asdict(row)
     fields.pop("metadata", None)
-    fields.pop("exits_missed", None)  # of the last activation; shown as `exit_missed` with it
+    for name in ("exits_missed", "overdue", "activated_at"):  # of the last activation
+        fields.pop(name, None)
     if isinstance(row, GoalRow):
         since = row.effective_from
         fields["id"] = str(row.id)

@@ -44,7 +44,7 @@ from goald.domain.configuration.settings_limits import (
     MaxRetryAttempts,
     RetryBaseDelay,
 )
-from goald.domain.configuration.workflows import DEFINITION_FIELDS, SettingsPatch
+from goald.domain.configuration.workflows import DEFINITION_FIELDS, Overdue, SettingsPatch
 from goald.domain.times import rfc3339, to_us
 
 
@@ -138,6 +138,8 @@ class DesiredWorkflow(_Section):
     active: bool | None = None
     exit_missed: bool | None = None
     """Whether an activation exits the enrollments that met a goal meanwhile (E19)."""
+    overdue: Overdue | None = None
+    """How an activation treats overdue steps (X7)."""
     goals: list[DesiredGoal] | None = None
     trigger: Any = None
     reentry: Any = None

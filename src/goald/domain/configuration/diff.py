@@ -36,7 +36,7 @@ from goald.domain.configuration.workflows import (
     EntityRow,
     GoalRow,
 )
-from goald.domain.errors import InvalidConfiguration, InvalidFile
+from goald.domain.errors import InvalidConfiguration, InvalidFile, OverdueSteps
 
 _Path = tuple[str | int, ...]
 
@@ -169,7 +169,15 @@ def _workflow_changes(
     changes = change_if_different(before, after)
     if activates:
         exit_missed = bool(workflow.exit_missed)
-        changes = [activation(context.current, changes[0], exit_missed=exit_missed)]
+        try:
+            changes = [
+                activation(
+                    context.current, changes[0], exit_missed=exit_missed,
+                    overdue=workflow.overdue, now_us=context.now_us,
+                )
+            ]  # fmt: skip
+        except OverdueSteps as error:
+            raise InvalidFile(f"{format_path(path)}: {error}") from error
     changes += [ConfigurationChange(row, None) for row in deleted]
     changes += [
         ConfigurationChange(old, new) for old, new in pairs if old is not None and old != new

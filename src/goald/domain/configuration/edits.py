@@ -34,6 +34,7 @@ from goald.domain.configuration.workflows import (
     DefinitionRow,
     EntityRow,
     GoalRow,
+    Overdue,
     SettingsPatch,
     SettingsRow,
     WorkflowRow,
@@ -128,16 +129,20 @@ def set_active(
     now_us: int,
     *,
     exit_missed: bool = False,
+    overdue: Overdue | None = None,
 ) -> list[ConfigurationChange]:
     """Activate or deactivate a workflow. `exit_missed`: the activation exits the enrollments that
-    met a goal meanwhile (E19). Raises InvalidConfiguration if a goal is invalid."""
+    met a goal meanwhile (E19). Raises InvalidConfiguration if a goal is invalid, OverdueSteps if
+    `overdue` must be given (X7)."""
     before = workflow_of(current, workflow_id)
     expected.require(before)
     changes = change_if_different(before, replace(before, is_active=is_active))
     if changes and is_active:
         goals = current.goals.get(workflow_id, [])
         catalog.require_for_activation(goals)
-        changes = [activation(current, changes[0], exit_missed=exit_missed)]
+        changes = [
+            activation(current, changes[0], exit_missed=exit_missed, overdue=overdue, now_us=now_us)
+        ]
         for goal in goals:
             changes += change_if_different(goal, with_effective_from(goal, now_us))
     return changes

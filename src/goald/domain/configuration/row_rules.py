@@ -7,11 +7,13 @@ from goald.domain.configuration.workflows import (
     ConfigurationChange,
     CurrentConfiguration,
     GoalRow,
+    Overdue,
     Row,
     SettingsPatch,
     SettingsRow,
     WorkflowRow,
 )
+from goald.domain.errors import OverdueSteps
 
 
 def change_if_different(before: Row | None, after: Row) -> list[ConfigurationChange]:
@@ -53,14 +55,29 @@ def settings_change(before: SettingsRow | None, patch: SettingsPatch) -> list[Co
 
 
 def activation(
-    current: CurrentConfiguration, change: ConfigurationChange, *, exit_missed: bool
+    current: CurrentConfiguration,
+    change: ConfigurationChange,
+    *,
+    exit_missed: bool,
+    overdue: Overdue | None,
+    now_us: int,
 ) -> ConfigurationChange:
-    """Return the change that activates a workflow, with the number of its missed events (E19)."""
+    """Return the change that activates a workflow, with the number of its missed events (E19).
+    Raises OverdueSteps if it has overdue steps, and `overdue` is not given (X7)."""
     row = change.row
     if not isinstance(row, WorkflowRow):
         raise TypeError("only a workflow can be activated")
     missed = current.missed.get(row.id, 0)
-    return replace(change, after=replace(row, exits_missed=exit_missed), missed=missed)
+    count = current.overdue.get(row.id, 0)
+    if count and overdue is None:
+        raise OverdueSteps(row.id, count)
+    after = replace(
+        row,
+        exits_missed=exit_missed,
+        overdue=overdue if count else None,
+        activated_at=now_us if count else None,
+    )
+    return replace(change, after=after, missed=missed)
 
 
 def with_effective_from(row: GoalRow, now_us: int) -> GoalRow:

@@ -20,6 +20,11 @@ class RowMetadata:
     updated_at: int
 
 
+Overdue: TypeAlias = Literal["run", "skip", "cancel"]
+"""How an activation treats overdue steps: they start, they are skipped, or their executions are
+cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
     """A workflow. `metadata` is None for a row that has not been written, and is ignored when
@@ -32,6 +37,11 @@ class WorkflowRow:
     exits_missed: bool = field(default=False, compare=False)
     """Whether the last activation exits the enrollments that met a goal while the workflow was
     inactive (E19). Not compared: only an activation sets it."""
+    overdue: Overdue | None = field(default=None, compare=False)
+    """How the last activation treats the steps that had become due before it (X7). None: there were
+    none."""
+    activated_at: int | None = field(default=None, compare=False)
+    """When it was activated last, in microseconds since the epoch, if there were overdue steps."""
     metadata: RowMetadata | None = field(default=None, compare=False)
 
 
@@ -222,7 +232,8 @@ class ConfigurationScope:
     active_enrollments: int = 0
     """Count the active enrollments of each workflow up to this number; 0 counts none."""
     missed: bool = False
-    """Count the active enrollments of inactive workflows that met a goal meanwhile."""
+    """Count the active enrollments of inactive workflows that met a goal meanwhile, and the overdue
+    steps of these workflows."""
 
 
 @dataclass(slots=True)
@@ -245,6 +256,8 @@ class CurrentConfiguration:
     missed: dict[str, int] = field(default_factory=dict)
     """The number of active enrollments that met a goal while their workflow is inactive, up to
     `edits.COUNTED_ENROLLMENTS`."""
+    overdue: dict[str, int] = field(default_factory=dict)
+    """The number of steps of inactive workflows that are overdue (X7), up to the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from goald import _native
 from goald.domain.actions.gates import ActionType
+from goald.domain.configuration.workflows import Overdue
 from goald.domain.contacts.merging import ContactKey
 from goald.domain.errors import ServiceUnavailable
 from goald.domain.ids import ContactId, EnrollmentId, TenantId
@@ -37,6 +38,11 @@ class ExecutionMemory:
         """By tenant."""
         self._workflows: dict[WorkflowKey, bool] = {}
         """The workflows that are not deleted, and whether they are active."""
+        self._activations: dict[WorkflowKey, tuple[int, Overdue]] = {}
+        """When workflows with overdue steps were activated, in milliseconds, and how they treat
+        these (X7)."""
+        self.waiting: frozenset[WorkflowKey] = frozenset()
+        """Active workflows whose missed events are not all judged: their steps wait (X7)."""
         self._names: dict[WorkflowKey, str] = {}
         self._by_case: set[str] = set()
         """The tenants that distinguish names of tags by case."""
@@ -56,6 +62,9 @@ class ExecutionMemory:
             self._workflows[key] = each["is_active"]
             self._names[key] = each.get("name", "")
             keys.append(key)
+            self._activations.pop(key, None)
+            if (at := each.get("activated_at_ms")) is not None:
+                self._activations[key] = at, each.get("overdue") or "run"
             self._set(key.tenant_id, each.get("executions", ExecutionSettings()))
             if each.get("tag_case_sensitive", False):
                 self._by_case.add(key.tenant_id)
@@ -64,6 +73,7 @@ class ExecutionMemory:
         for key in (WorkflowKey(*of) for of in changed.deleted):
             self._workflows.pop(key, None)
             self._names.pop(key, None)
+            self._activations.pop(key, None)
             keys.append(key)
         return keys
 
@@ -91,11 +101,14 @@ class ExecutionMemory:
 
     def inactive(self) -> list[WorkflowKey]:
         """The workflows with a plan that are not active (X11)."""
-        return [key for key in sorted(self._planned) if not self._workflows.get(key, False)]
+        return [key for key in sorted(self._planned) if not self._is_active(key)]
 
     def active_among(self, workflows: Iterable[WorkflowKey]) -> list[WorkflowKey]:
         """Those of the workflows that have a plan and are active."""
-        return [key for key in workflows if key in self._planned and self._workflows.get(key)]
+        return [key for key in workflows if key in self._planned and self._is_active(key)]
+
+    def _is_active(self, key: WorkflowKey) -> bool:
+        return self._workflows.get(key, False) and key not in self.waiting
 
     async def load_plans(
         self, lease: SlotLease, workflows: Sequence[WorkflowKey] | None = None
@@ -190,12 +203,13 @@ class ExecutionMemory:
 
     def _described(self, key: WorkflowKey, plans: Sequence[StoredPlan]) -> dict[str, object]:
         current = [plan.version for plan in plans if plan.is_current]
+        activated_at, overdue = self._activations.get(key, (None, "run"))
         return {
             "tenant_id": key.tenant_id,
             "workflow_id": key.workflow_id,
-            "is_active": self._workflows.get(key, False),
-            "activated_at_ms": None,
-            "overdue": "run",
+            "is_active": self._is_active(key),
+            "activated_at_ms": activated_at,
+            "overdue": overdue,
             "current_version": current[0] if current else None,
             "versions": [(plan.version, plan.plan) for plan in plans],
             "tag_case_sensitive": key.tenant_id in self._by_case,

@@ -30,7 +30,7 @@ from goald.pipeline.executions.watermark import Watermark
 from goald.pipeline.shard_batch import StreamMark
 from goald.ports.actions.gates import GateStatus
 from goald.ports.actions.permits import PermitAnswer
-from goald.ports.configuration import Configuration
+from goald.ports.configuration import Configuration, WorkflowKey
 from goald.ports.executions.store import ExecutionKey
 from goald.ports.shard_store import ShardStore
 
@@ -278,7 +278,17 @@ class ShardExecutions:
     async def configured(self, changed: Configuration) -> None:
         """Load the plans of changed workflows, and let workers refuse the jobs of inactive ones
         (X11)."""
-        keys = self._memory.configure(changed)
+        await self._load_plans(self._memory.configure(changed))
+
+    async def set_waiting(self, workflows: frozenset[WorkflowKey]) -> None:
+        """Start no step of these workflows, until their missed events are judged (X7). The caller
+        holds `Evaluator.groups`."""
+        changed = workflows ^ self._memory.waiting
+        self._memory.waiting = workflows
+        if changed and not self._memory.is_empty:
+            await self._load_plans(sorted(changed))
+
+    async def _load_plans(self, keys: Sequence[WorkflowKey]) -> None:
         load = partial(self._memory.load_plans, self._lease, keys)
         await self._context.retry("Postgres: configuration", "plans", load)
         if self._memory.is_empty:

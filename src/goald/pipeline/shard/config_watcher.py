@@ -69,9 +69,9 @@ class ConfigWatcher:
         async with self._evaluator.groups:  # no event is evaluated between
             async with self._evaluator.lock:
                 self._evaluator.configure(changed)
-                if self._executions is not None:
-                    await self._executions.configured(changed)
-            await self._missed.configured(changed)
+            await self._missed.configured(changed)  # before timers fire (X7)
+            if self._executions is not None:
+                await self._executions.configured(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)
         renew = partial(self._store.renew, self._lease, changed.version)
         await retry("Postgres: renew lease", "renew", renew)

@@ -291,7 +291,7 @@ class ShardProcess:
         pages = MissedPages(
             context, self._store, lease, evaluator, committer, publisher, event_stream(0)
         )
-        missed = MissedEvents(context, evaluator, admission, pages)
+        missed = MissedEvents(context, evaluator, admission, pages, executions)
         return ShardFlow(
             context,
             admission,

@@ -14,6 +14,7 @@ RELEASE = f"{_TESTS}/test_release.py"
 REFUSED = f"{_TESTS}/test_refused_transitions.py"
 MERGED = f"{_TESTS}/test_merged_contacts.py"
 SETTINGS = f"{_TESTS}/test_settings.py"
+OVERDUE = f"{_TESTS}/test_overdue_steps.py"
 WORKFLOWS = f"{_TESTS}/test_workflows.py"
 MARKS = "tests/unit/pipeline/ingest/test_marks.py"
 _IN_FLIGHT = f"{_FOLDER}/in_flight.py"
@@ -378,5 +379,41 @@ SHARD_ACTION_GUARDS = (
             ),
         ),
         (SETTINGS,),
+    ),
+    Guard(
+        "activation: missed exits precede overdue steps",
+        "X7, E19",
+        (
+            Edit(
+                "src/goald/pipeline/shard/missed/events.py",
+                "            await self._executions.set_waiting(frozenset(pending))\n",
+                "            frozenset(pending)\n",
+            ),
+        ),
+        (OVERDUE,),
+    ),
+    Guard(
+        "activation: shards know how overdue steps are treated",
+        "X7",
+        (
+            Edit(
+                f"{_FOLDER}/memory.py",
+                '            "overdue": overdue,\n',
+                '            "overdue": "run",\n',
+            ),
+        ),
+        (OVERDUE,),
+    ),
+    Guard(
+        "activation: it is refused if it does not say how overdue steps are treated",
+        "X7",
+        (
+            Edit(
+                "src/goald/domain/configuration/row_rules.py",
+                "    if count and overdue is None:\n",
+                "    if count < 0:\n",
+            ),
+        ),
+        ("tests/integration/api/configuration/test_missed_events.py",),
     ),
 )

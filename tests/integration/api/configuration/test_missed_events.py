@@ -166,3 +166,46 @@ def test_apply_prints_how_many_enrollments_met_a_goal(
     assert words in apply(text)
     assert exits_missed(database) == {"welcome": exits}
     assert "missed" not in apply(text)
+
+
+OVERDUE = (
+    "INSERT INTO goald.workflow_executions (tenant_id, id, contact_id, workflow_id, slot, version,"
+    " status, state, step_id, step_index, total_steps, visit, attempt, retry_count, hops, zone,"
+    " since, since_seq, due_at, migrates, used_event, created_at)"
+    " SELECT 'acme', 'x-' || n, 'ann', 'welcome', 3, 1, 'PAUSED', 'sleeping', 's', 1, 1, 1, 0, 0,"
+    " 0, 'UTC', now(), 0, now() + n * interval '1 hour', false, false, now()"
+    " FROM unnest(ARRAY[-2, -1, 1]) n"
+)
+
+
+def activations(database: Database) -> list[Any]:
+    """How the activations of acme's workflows treat overdue steps."""
+    with psycopg.connect(database.admin_dsn) as admin:
+        rows = admin.execute(
+            "SELECT overdue, activated_at IS NOT NULL FROM goald.workflows WHERE tenant_id = 'acme'"
+        )
+        return rows.fetchall()
+
+
+def test_activation_with_overdue_steps_says_how_they_are_treated(
+    editor: httpx.Client,
+    database: Database,
+    streams: object,
+    run: Callable[..., Ran],
+    tmp_path: Path,
+) -> None:
+    with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
+        admin.execute(OVERDUE)
+    refused = editor.post(f"{WELCOME}/activate")
+    assert refused.status_code == 409
+    assert "2 steps are overdue" in refused.json()["detail"]
+    (tmp_path / "acme.yaml").write_text(FILE)
+    assert "2 steps are overdue" in run("apply", "acme.yaml").err
+    assert editor.post(f"{WELCOME}/activate", json={"overdue": "later"}).status_code == 400
+    assert activations(database) == [(None, False)]
+    assert editor.post(f"{WELCOME}/activate", json={"overdue": "skip"}).status_code == 200
+    assert activations(database) == [("skip", True)]
+    editor.post(f"{WELCOME}/deactivate")
+    (tmp_path / "acme.yaml").write_text(FILE.replace("active: true", "active: true, overdue: run"))
+    assert run("apply", "acme.yaml").code == 0
+    assert activations(database) == [("run", True)]

@@ -6,9 +6,8 @@ from functools import partial
 
 import pytest
 from tests.support.pipeline.in_memory_pipeline import STREAM
-from tests.support.pipeline.workflows import WorkflowPipeline
+from tests.support.pipeline.workflows import ShiftedClock, WorkflowPipeline
 
-from goald.adapters.clock import SystemClock
 from goald.adapters.memory.streams import MemoryStreams
 from goald.client import event
 from goald.domain.definitions.steps import ActionStep, EventPattern, Reentry, WorkflowDefinition
@@ -95,15 +94,6 @@ async def test_a_second_execution_ends_after_a_restart() -> None:
     async with pipeline.running():
         await pipeline.until(lambda: younger.reason is not None)
     assert [each.reason for each in pipeline.executions] == [None, "contact_merged"]
-
-
-class ShiftedClock(SystemClock):
-    """A clock whose wall time can be set forward."""
-
-    shift_us = 0
-
-    def now_us(self) -> int:
-        return super().now_us() + self.shift_us
 
 
 async def test_a_trigger_that_is_delivered_again_after_a_merge_starts_nothing() -> None:

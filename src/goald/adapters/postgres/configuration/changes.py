@@ -100,7 +100,7 @@ async def _write_workflow(
         return change
     saved = await connection.fetchrow(
         statements.SAVE_WORKFLOW, tenant, row.id, row.name, row.goal_logic, row.is_active,
-        row.exits_missed,
+        row.exits_missed, row.overdue, row.activated_at,
     )  # fmt: skip
     return replace(change, after=replace(row, metadata=row_metadata(saved)))
 

@@ -69,6 +69,8 @@ async def _read_workflows(
         inactive = [row.id for row in current.workflows.values() if not row.is_active]
         missed = await connection.fetch(statements.MISSED, tenant, inactive, COUNTED_ENROLLMENTS)
         current.missed = {row["workflow_id"]: row["enrollments"] for row in missed}
+        overdue = await connection.fetch(statements.OVERDUE, tenant, inactive, COUNTED_ENROLLMENTS)
+        current.overdue = {row["workflow_id"]: row["executions"] for row in overdue}
     if scope.definitions:
         ids = list(current.workflows)
         current.definitions = await read_definitions(connection, tenant, ids)

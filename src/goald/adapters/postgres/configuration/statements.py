@@ -11,7 +11,9 @@ from goald.adapters.postgres.shard.missed import KEEP_DAYS
 _STAMP = "version, goald.us(created_at) AS created_at, goald.us(updated_at) AS updated_at"
 
 _WORKFLOW = f"""
-SELECT id, name, goal_logic, is_active, exits_missed, {_STAMP} FROM goald.workflows
+SELECT id, name, goal_logic, is_active, exits_missed, overdue,
+       goald.us(activated_at) AS activated_at, {_STAMP}
+FROM goald.workflows
 WHERE tenant_id = $1 AND deleted_at IS NULL
 """
 _GOAL = f"""
@@ -64,6 +66,19 @@ FROM unnest($2::text[]) AS w (id)
 """The number of active enrollments of each workflow that met a goal while it was inactive, up to $3
 (E19)."""
 
+OVERDUE = """
+SELECT w.id AS workflow_id, (
+    SELECT count(*) FROM (
+        SELECT FROM goald.workflow_executions x
+        WHERE x.tenant_id = $1 AND x.workflow_id = w.id AND x.phase = 'live' COLLATE "POSIX"
+          AND (x.due_at <= now() OR (x.due_at IS NULL AND x.state IN ('queued', 'ready')))
+        LIMIT $3
+    ) counted
+) AS executions
+FROM unnest($2::text[]) AS w (id)
+"""
+"""The number of executions of each inactive workflow whose step is overdue, up to $3 (X7)."""
+
 GOALS = _GOAL + "AND workflow_id = ANY ($2::text[]) ORDER BY workflow_id, position"
 ALL_GOALS = _GOAL + "ORDER BY workflow_id, position"
 
@@ -115,13 +130,14 @@ from."""
 
 SAVE_WORKFLOW = f"""
 INSERT INTO goald.workflows AS w
-    (tenant_id, id, name, goal_logic, is_active, exits_missed, config_version, created_by,
-     updated_by)
-SELECT $1, $2, $3, $4, $5, $6, 0, who, who
+    (tenant_id, id, name, goal_logic, is_active, exits_missed, overdue, activated_at,
+     config_version, created_by, updated_by)
+SELECT $1, $2, $3, $4, $5, $6, $7, goald.at($8), 0, who, who
 FROM (SELECT nullif(current_setting('goald.actor', true), '') AS who) AS me
 ON CONFLICT (tenant_id, id) DO UPDATE
 SET name = excluded.name, goal_logic = excluded.goal_logic, is_active = excluded.is_active,
-    exits_missed = excluded.exits_missed,
+    exits_missed = excluded.exits_missed, overdue = excluded.overdue,
+    activated_at = excluded.activated_at,
     version = w.version + 1, updated_at = now(), updated_by = excluded.updated_by
 RETURNING {_STAMP}
 """

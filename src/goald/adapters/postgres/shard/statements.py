@@ -80,7 +80,7 @@ MAKE_MONTHS = "SELECT goald.make_achievement_months(3)"
 
 _WORKFLOWS = """
 SELECT w.tenant_id, w.id AS workflow_id, w.name, w.goal_logic, w.is_active, w.exits_missed,
-       w.config_version,
+       w.overdue, goald.us(w.activated_at) / 1000 AS activated_at_ms, w.config_version,
        w.deleted_at IS NOT NULL AS is_deleted,
        coalesce(s.tag_case_sensitive, false) AS tag_case_sensitive, s.error_notification,
        s.max_retry_attempts, s.retry_base_delay_seconds, s.concurrent_executions_per_account,

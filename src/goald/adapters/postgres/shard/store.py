@@ -335,5 +335,7 @@ def workflow_of(row: Any) -> WorkflowConfiguration:
         tag_case_sensitive=row["tag_case_sensitive"],
         exits_missed=row["exits_missed"],
         executions=_execution_settings(row),
+        overdue=row["overdue"],
+        activated_at_ms=row["activated_at_ms"],
         goals=json.loads(row["goals"]),
     )

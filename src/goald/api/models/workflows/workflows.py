@@ -6,7 +6,7 @@ from pydantic.config import JsonDict
 from goald.api.models.requests import ChangeRequest, SeenVersion, require_metadata
 from goald.domain.configuration.criteria import Text
 from goald.domain.configuration.goals import GoalLogic
-from goald.domain.configuration.workflows import WorkflowRow
+from goald.domain.configuration.workflows import Overdue, WorkflowRow
 from goald.domain.times import rfc3339
 
 _LEAD: JsonDict = {
@@ -76,6 +76,12 @@ class Activation(ChangeRequest):
         strict=True,
         description="Whether the enrollments that met a goal while the workflow was inactive exit "
         "before any other event of the tenant is evaluated. Otherwise what they met is forgotten.",
+    )
+    overdue: Overdue | None = Field(
+        None,
+        description="Treatment of the steps that became due while the workflow was inactive: "
+        "`run` starts them now, `skip` continues with the next step, `cancel` cancels their "
+        "executions. Must be given if there are any.",
     )
 
 

@@ -122,7 +122,10 @@ async def activate_workflow(
 
     Events that would have met a goal while the workflow was inactive are kept for 30 days, for each
     active enrollment its first. `missed` counts these enrollments. With `exit_missed`, they exit
-    before any other event of the tenant is evaluated."""
+    before any other event of the tenant is evaluated.
+
+    If steps of executions became due meanwhile, the answer is 409 with their number, unless
+    `overdue` says how they are treated."""
     options = body or Activation()
     result = await deps.configuration.set_active(
         caller.tenant_id,
@@ -131,6 +134,7 @@ async def activate_workflow(
         True,
         with_version(if_match, options.version),
         exit_missed=options.exit_missed,
+        overdue=options.overdue,
     )
     answer = ActivationAnswer.of_activation(result.row, result.missed)
     return ExactJson(answer, status_of(result), {"ETag": etag(result.row)})

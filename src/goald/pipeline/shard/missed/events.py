@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from goald.domain.errors import BreakerOpen, ContentRefused
 from goald.pipeline.context import ShardContext
+from goald.pipeline.executions.shard import ShardExecutions
 from goald.pipeline.shard.admission import Admission
 from goald.pipeline.shard.evaluate import Evaluator
 from goald.pipeline.shard.missed.pages import MissedPages, MissedReplay
@@ -32,7 +33,10 @@ class MissedEvents:
         evaluator: Evaluator,
         admission: Admission,
         pages: MissedPages,
+        executions: ShardExecutions | None = None,
     ) -> None:
+        """`executions`: None in a shard that runs no workflows."""
+        self._executions = executions
         self._metrics = context.metrics
         self._evaluator = evaluator
         self._admission = admission
@@ -45,6 +49,7 @@ class MissedEvents:
         """Continue the replays of an earlier holder of the slots. The caller holds
         `Evaluator.groups`, and has evaluated no event."""
         await self._add(self._evaluator.active_workflows())
+        await self._hold_steps()
 
     async def configured(self, changed: Configuration) -> None:
         """Begin the replays of workflows that are active now, and end those of the others: what is
@@ -56,11 +61,13 @@ class MissedEvents:
         for key in (*ended, *(WorkflowKey(*each) for each in changed.deleted)):
             self._end(key)
         await self._add([key for key in keys if is_active[key]])
+        await self._hold_steps()
 
     async def moved(self, tenant: str) -> None:
         """Begin the replays of events that a merged contact missed, after its runs have moved to
         this shard (E21). The caller holds `Evaluator.groups`."""
         await self._add(self._evaluator.active_workflows(tenant))
+        await self._hold_steps()
 
     async def run(self) -> None:
         """Process page after page, of one tenant after the other, until cancelled or until the
@@ -79,6 +86,8 @@ class MissedEvents:
             await self._pages.publish(messages)
             if replay.after is None:
                 self._end(replay.workflow, replay)
+                async with self._evaluator.groups:
+                    await self._hold_steps()
 
     async def _process(
         self, replay: MissedReplay, page: MissedPage | None
@@ -108,6 +117,14 @@ class MissedEvents:
             self._admission.turns.suspend(key.tenant_id)
             self._filled.set()
         self._report()
+
+    async def _hold_steps(self) -> None:
+        """Let executions wait until the exits of their workflows are done (X7)."""
+        if self._executions is not None:
+            pending = (
+                WorkflowKey(tenant, of) for tenant in self._replays for of in self._replays[tenant]
+            )
+            await self._executions.set_waiting(frozenset(pending))
 
     def _next(self) -> MissedReplay:
         """A replay of the tenant whose turn it is."""
