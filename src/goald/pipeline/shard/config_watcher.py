@@ -69,7 +69,8 @@ class ConfigWatcher:
         async with self._evaluator.groups:  # no event is evaluated between
             async with self._evaluator.lock:
                 self._evaluator.configure(changed)
-            await self._missed.configured(changed)  # before timers fire (X7)
+            # Missed exits precede overdue steps (X7).
+            await self._missed.configured(changed)
             if self._executions is not None:
                 await self._executions.configured(changed)
         self._context.fail_point(FailPoint.CONFIGURATION_APPLIED)

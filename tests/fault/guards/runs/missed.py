@@ -112,14 +112,14 @@ MISSED_GUARDS = (
                 "        async with self._evaluator.groups:  # no event is evaluated between\n"
                 "            async with self._evaluator.lock:\n"
                 "                self._evaluator.configure(changed)\n"
-                "                if self._executions is not None:\n"
-                "                    await self._executions.configured(changed)\n"
-                "            await self._missed.configured(changed)\n",
+                "            # Missed exits precede overdue steps (X7).\n"
+                "            await self._missed.configured(changed)\n"
+                "            if self._executions is not None:\n",
                 "        async with self._evaluator.lock:\n"
                 "            self._evaluator.configure(changed)\n"
-                "            if self._executions is not None:\n"
-                "                await self._executions.configured(changed)\n"
-                "        await self._missed.configured(changed)\n",
+                "        if True:\n"
+                "            await self._missed.configured(changed)\n"
+                "            if self._executions is not None:\n",
             ),
         ),
         (PIPELINE,),

@@ -208,8 +208,8 @@ MISSED_ROW_GUARDS = (
         (
             Edit(
                 "src/goald/domain/configuration/row_rules.py",
-                "replace(row, exits_missed=exit_missed)",
-                "replace(row, exits_missed=row.exits_missed or exit_missed)",
+                "        exits_missed=exit_missed,\n",
+                "        exits_missed=row.exits_missed or exit_missed,\n",
             ),
         ),
         (ACTIVATION,),
