@@ -21,7 +21,7 @@ from goald.domain.fail_points import FailPoint
 
 RUNS = int(os.environ.get("CRASH_RUNS", "60"))
 SHRINKS = os.environ.get("CRASH_SHRINK", "1") == "1"
-STEPS = 40
+STEPS = 34
 CONTACTS = ("ann", "bob", "cyd", "dee")
 """In both shards: the slots of these contacts of acme and globex are below 128 and above it."""
 TENANTS = st.sampled_from(["acme", "globex"])
@@ -47,7 +47,8 @@ class MergeMachine(RuleBasedStateMachine):
         self.simulation = self.run(self._simulation(seed))
 
     async def _simulation(self, seed: int) -> CrashSimulation:
-        return CrashSimulation(LoopClock(self.loop, START_US), seed, shards=2)
+        clock = LoopClock(self.loop, START_US)
+        return CrashSimulation(clock, seed, shards=2, spacing_us=10_000)
 
     def run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
@@ -125,6 +126,37 @@ class MergeMachine(RuleBasedStateMachine):
         self.merge(tenant, pair)
         self.tag(tenant, CONTACTS[pair[1]], "Customer")
         self.wait(0.2)
+
+    @rule(
+        tenant=TENANTS,
+        pair=PAIRS,
+        workflow=WORKFLOWS,
+        fail_point=st.sampled_from(MERGE_FAIL_POINTS),
+        times=st.integers(1, 3),
+        merges=st.booleans(),
+    )
+    def die_during_a_deletion(
+        self,
+        tenant: str,
+        pair: tuple[int, int],
+        workflow: str,
+        fail_point: FailPoint,
+        times: int,
+        merges: bool,
+    ) -> None:
+        """Of a contact that may continue others, which begin a new life. Events of the others that
+        are in flight would be of either life."""
+        self.run(self.simulation.processed())
+        self.enroll(tenant, CONTACTS[pair[0]], workflow)
+        self.run(self.simulation.processed())
+        self.die_at(fail_point, times)
+        if merges:
+            self.merge(tenant, pair)
+        self.run(self.simulation.delete(tenant, CONTACTS[pair[1]]))
+        self.run(self.simulation.processed())
+        self.enroll(tenant, CONTACTS[pair[0]], workflow)
+        self.die_at(fail_point, times)
+        self.tag(tenant, CONTACTS[pair[0]], "Customer")
 
     @rule(fail_point=st.sampled_from(list(FailPoint)), times=st.integers(1, 3))
     def die_at(self, fail_point: FailPoint, times: int) -> None:

@@ -33,6 +33,7 @@ from goald.adapters.memory.database import MemoryDatabase
 from goald.adapters.memory.streams import MemoryStreams
 from goald.domain.configuration.goals import GoalLogic
 from goald.domain.slots import split_slots
+from goald.domain.times import rfc3339
 from goald.ports.configuration import WorkflowConfiguration
 from goald.ports.event_stream import EventStream
 from goald.ports.stream_leases import StreamLeases
@@ -124,10 +125,11 @@ class CrashSimulation:
         shards: int = 1,
         *,
         runs_workflows: bool = False,
+        spacing_us: int = 1_000_000,
     ) -> None:
         """`seed` determines every random choice. `max_enrollments`: active ones of a contact.
-        `runs_workflows`: whether shards run the workflows that have a definition. Must be created
-        within the event loop."""
+        `runs_workflows`: whether shards run the workflows that have a definition. `spacing_us`:
+        between the times of two events. Must be created within the event loop."""
         self.ranges = tuple(split_slots(shards))
         self.roles = ("consumer", *(_role(number) for number in range(shards)))
         self.clock = clock
@@ -153,6 +155,7 @@ class CrashSimulation:
         self.sent: list[Any] = []
         self._activated = False
         self._numbers = itertools.count(1)
+        self._spacing_us = spacing_us
         self._replace_requests = {role: asyncio.Event() for role in self.roles}
         for number, (logic, goals) in enumerate(GOALS.items(), 1):
             self._configure(number, f"w-{logic}", logic, goals)
@@ -171,7 +174,7 @@ class CrashSimulation:
                 "id": f"ev-{number}",
                 "source": "test",
                 "type": kind,
-                "time": f"2026-03-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+                "time": rfc3339(START_US + number * self._spacing_us),
                 "tenantid": tenant,
                 "data": {"contact_id": contact, **data},
             }
@@ -188,6 +191,21 @@ class CrashSimulation:
         first = max(0, len(self.sent) - back)
         for event in self.sent[first : first + count]:
             await self.publish(event)
+
+    async def delete(self, tenant: str, contact: str) -> None:
+        """Delete a contact. Later events are received after the time of the deletion, and earlier
+        ones were before it."""
+        number = next(self._numbers)
+        ahead_us = START_US + (number + 2) * self._spacing_us - self.clock.now_us()
+        await asyncio.sleep(max(0, ahead_us) / 1e6)
+        await self.send("contact.deleted", tenant, contact)
+
+    async def processed(self) -> None:
+        """Return when every event is acknowledged, without an end to the faults. Fails after 60 s
+        of virtual time."""
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not self.errors and self.streams.unacknowledged(STREAM):
+                await asyncio.sleep(0.05)
 
     async def activate(self) -> None:
         """Activate the paused workflow. Every event must have been processed."""
@@ -211,7 +229,8 @@ class CrashSimulation:
 
     async def drain(self) -> None:
         """End all faults, then wait until every event is acknowledged, every committed message is
-        published, and after an activation every missed event is evaluated. Fails after 60 s of
+        published, every merged contact has moved, and after an activation every missed event is
+        evaluated. Fails after 60 s of
         virtual time."""
         self.services.unavailable.clear()
         self.services.faults.clear()
@@ -226,6 +245,7 @@ class CrashSimulation:
                 self.streams.unacknowledged(STREAM)
                 or any(entry.published_at is None for entry in self.database.outbox.values())
                 or (self._activated and self.database.missed)
+                or self.database.transfers
             ):
                 await asyncio.sleep(0.05)
 

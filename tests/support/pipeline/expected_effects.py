@@ -2,6 +2,7 @@
 compares them with the entries in the streams and the rows in the tables."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from tests.support.pipeline.in_memory_pipeline import STREAM
@@ -19,7 +20,7 @@ class ExpectedEffects:
     """The events that were sent, the effects they must have, and checks that they had them."""
 
     def __init__(self, late_us: int = 0) -> None:
-        self.model = Model(late_us=late_us)
+        self.model = Model(late_us=late_us, ends_merges=True)
         self.exit_of: dict[tuple[str, str], Exit] = {}
         self.owed: list[tuple[bytes, int, int]] = []
         """(entry, number of exits and of achievements that exist once it is processed)."""
@@ -66,7 +67,7 @@ class ExpectedEffects:
         expected = {(a.tenant, a.enrollment, a.goal): a.after_end for a in self.model.achievements}
         unjustified = stored.keys() - expected.keys()
         assert not unjustified, f"unjustified achievements: {unjustified}"
-        if not self.model.forwards:  # the order of events of different contacts is not kept
+        if not self.model.merges:  # the order of events of different contacts is not kept
             assert all(expected[key] == after_end for key, after_end in stored.items())
         acknowledged = streams.stream(STREAM).acknowledged
         while self._checked < len(self.owed) and _id(self.owed[self._checked][0]) <= acknowledged:
@@ -144,7 +145,9 @@ class ExpectedEffects:
             return False
         deleted = self.model.deleted.get((event["tenantid"], event["data"]["contact_id"]))
         is_erased = database.enrollments[enrollment].contact_id.startswith("erased:")
-        return is_erased and deleted is not None and _received_us(entry.encode()) <= deleted
+        time_us = round(datetime.fromisoformat(event["time"]).timestamp() * 1e6)
+        began_us = min(_received_us(entry.encode()), time_us)
+        return is_erased and deleted is not None and began_us <= deleted
 
     def _check_exit(self, exit_: dict[str, Any]) -> None:
         data = exit_["data"]
@@ -153,12 +156,11 @@ class ExpectedEffects:
         due = self.exit_of[key]
         contacts = [data["contact_id"], due.contact]
         event = due.event_id
-        if self.model.forwards:
+        if self.model.merges:
             # The order of events of different contacts is not kept. So another event may have met
             # the goals first, before or after the merge.
-            contacts = [self.model.end_of(exit_["tenantid"], each) for each in contacts]
             event = data["trigger_event"]["id"]
-        assert contacts[0] == contacts[1]
+        assert self.model.were_one(exit_["tenantid"], *contacts)
         assert (data["workflow_id"], data["goal_type"]) == (due.workflow, due.goal_type)
         assert (tuple(data["goal_ids"]), data["trigger_event"]["id"]) == (due.goal_ids, event)
         assert self.ids.setdefault(key, exit_["id"]) == exit_["id"], "an exit has two ids"

@@ -23,7 +23,8 @@ class Model(Goals, Persons):
     `clock_skew_us` is the tolerance of E3. Goals without a window watch an enrollment for `late_us`
     after its end (E18). A contact has at most `max_enrollments` active
     enrollments (E5). `now_us` is the arrival time of the next event, and
-    can be set between events; if it is None, no event is too far in the future.
+    can be set between events; if it is None, no event is too far in the future. `ends_merges`: the
+    deletion of a contact ends the merges into it (E21), which tests of the matcher alone omit.
     """
 
     def configure(

@@ -16,7 +16,10 @@ class State:
         now_us: int | None = None,
         max_enrollments: int = 10_000,
         late_us: int = 0,
+        *,
+        ends_merges: bool = False,
     ) -> None:
+        self.ends_merges = ends_merges
         self.clock_skew_us = clock_skew_us
         self.late_us = late_us
         self.max_enrollments = max_enrollments
@@ -36,7 +39,12 @@ class State:
         self.forwards: dict[tuple[str, str], str] = {}
         """By tenant and contact: the contact that continues it (E21)."""
         self.merged_us: dict[tuple[str, str], int] = {}
-        """By tenant and merged contact: when Redis received its merge."""
+        """By tenant and merged contact: when Redis received its last merge."""
+        self.joined_us: dict[tuple[str, str], int] = {}
+        """By tenant and merged contact: the time of its last merge, or of its receipt if that was
+        earlier."""
+        self.merges: set[tuple[str, str, str]] = set()
+        """Tenant, contact and the other contact of all merges, also of those that have ended."""
         self.achievements: list[Achievement] = []
         self.exits: list[Exit] = []
         self._received_us: int | None = None
@@ -59,6 +67,17 @@ class State:
         while (tenant, contact) in self.forwards:
             contact = self.forwards[tenant, contact]
         return contact
+
+    def were_one(self, tenant: str, contact: str, other: str) -> bool:
+        """Whether merges have ever connected these contacts."""
+        group = {contact}
+        of_tenant = [each[1:] for each in self.merges if each[0] == tenant]
+        while (
+            more := {each for pair in of_tenant if group.intersection(pair) for each in pair}
+            - group
+        ):
+            group |= more
+        return other in group
 
     def contacts_since(
         self, tenant: str, contact: str, received_us: int | None

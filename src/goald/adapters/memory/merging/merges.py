@@ -196,6 +196,10 @@ def adopt(tables: MemoryDatabase, id_: str, rename: RenameContact) -> None:
                 tables.missed.pop((tenant, row.id), None)
                 executions.erase(tables, tenant, into, deleted.deleted_at, {row.id})
             row.contact_id = deleted.pseudonym or row.contact_id
+            row.match_values = None
+            for achievement in tables.achievements:
+                if achievement.enrollment is row:
+                    achievement.trigger_event = achievement.metadata = "{}"
         row.merges = join_merges(row.merges, transfer.merges)
     deleted_at = deleted.deleted_at if deleted is not None and is_deleted else None
     _move_uses(tables, transfer, since, is_deleted=is_deleted)
