@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 import psutil
 
 from bench.engine.products import ROOT, Program, Running
-from bench.peers.calls import TRIGGERED, Call, read_calls, recorded
+from bench.peers.calls import TRIGGERED, Call, read_calls
 from bench.peers.flow import WAIT_S
 
-_POLL_S = 0.1
+_POLL_S = 0.5
 _START_S = 60.0
 _STOP_S = 30.0
 Flow = Literal["full", "timer"]
@@ -121,18 +121,18 @@ def run(running: Running, load: Load, directory: Path, first: int = 0) -> Measur
         deadline = time.monotonic() + load.seconds
         expected = load.executions * RECORDS[load.flow]
         while time.monotonic() < deadline:
-            if sum(recorded(process.file) for process in processes) >= expected:
+            if len(_calls(processes, first)) >= expected:
                 break
             time.sleep(_POLL_S)
         cpu = {role: spent - before.get(role, 0.0) for role, spent in _cpu().items()}
         until = time.monotonic()
-    calls = [
-        call
-        for process in processes
-        for call in read_calls(process.file)
-        if call.at <= until and call.execution >= first  # none that an earlier load left
-    ]
-    return _measured(calls, load, cpu)
+    return _measured([call for call in _calls(processes, first) if call.at <= until], load, cpu)
+
+
+def _calls(processes: Sequence[_Process], first: int) -> list[Call]:
+    """The calls so far, without those of executions that an earlier load left."""
+    calls = (call for process in processes for call in read_calls(process.file))
+    return [call for call in calls if call.execution >= first]
 
 
 def _measured(calls: Sequence[Call], load: Load, cpu: dict[str, float]) -> Measured:

@@ -49,11 +49,6 @@ class CallRecorder:
         self._file.flush()
 
 
-def recorded(path: Path) -> int:
-    """The number of records in a file."""
-    return path.stat().st_size // _RECORD.size if path.exists() else 0
-
-
 def read_calls(path: Path) -> Iterator[Call]:
     """The records of a file."""
     content = path.read_bytes()
