@@ -2,6 +2,7 @@
 
 import pytest
 
+from goald.api.models.workflows.executions import ExecutionAnswer
 from goald.domain.ids import ContactId, EnrollmentId, WorkflowId
 from goald.domain.records.execution import Execution, ExecutionStatus
 from goald.domain.records.waiting import waiting_reason
@@ -51,3 +52,9 @@ def test_an_inactive_workflow_holds_every_wait() -> None:
 @pytest.mark.parametrize("status", ["ACTIVE", "COMPLETED", "CANCELLED"])
 def test_an_execution_that_does_not_wait_has_no_reason(status: ExecutionStatus) -> None:
     assert waiting_reason(execution(None, status=status), is_active=False) is None
+
+
+@pytest.mark.parametrize(("status", "due"), [("PAUSED", AT), ("COMPLETED", None)])
+def test_only_a_live_execution_has_a_due_time(status: ExecutionStatus, due: str | None) -> None:
+    row = execution("timer", DUE, status=status)
+    assert ExecutionAnswer.of(row, is_active=True).due_at == due

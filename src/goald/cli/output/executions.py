@@ -62,7 +62,7 @@ def _row(row: "Execution") -> tuple[object, ...]:
     from goald.domain.times import rfc3339
 
     step = f"{row.current_step_index}/{row.total_steps} {row.step_id}".rstrip()
-    due = None if row.due_at is None else rfc3339(row.due_at)
+    due = None if row.due_at is None or row.has_ended else rfc3339(row.due_at)
     ended = row.completion_reason
     waits = f"({ended})" if ended is not None else row.waiting_for
     progress = f"{row.progress_percent}%"

@@ -259,7 +259,7 @@ def _fields(row: Execution, *, is_active: bool) -> dict[str, Any]:
         "progress_percent": row.progress_percent,
         "retry_count": row.retry_count,
         "connection": row.connection,
-        "due_at": _time(row.due_at),
+        "due_at": _time(None if row.has_ended else row.due_at),
         "done_steps": list(row.done_steps),
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
