@@ -183,7 +183,8 @@ class CrashableProcess:
             if task is not current:
                 task.cancel()
         for reply in list(self._replies):
-            reply.set_exception(ServiceUnavailable("the shard died"))
+            if not reply.done():  # a reply of this iteration of the loop is still in the set
+                reply.set_exception(ServiceUnavailable("the shard died"))
 
     async def _serve(
         self,
