@@ -318,6 +318,25 @@ impl Executions {
         }
     }
 
+    /// The counts at this time. Reads the timers that are due, and no other executions.
+    pub fn counts(&self, now: i64) -> ExecutionCounts {
+        let first_due = self.queues.iter().flat_map(|queue| {
+            let with_permit = queue.first();
+            with_permit
+                .into_iter()
+                .chain(queue.range((true, i64::MIN, 0)..).next())
+        });
+        let (timers_held, oldest_held) = self.wheel.until(&self.records, now);
+        let fired = self.fired.first().map(|&(due, _)| due);
+        ExecutionCounts {
+            states: self.states,
+            due: self.queues.iter().map(|queue| queue.len()).sum(),
+            oldest_due: first_due.map(|&(_, since, _)| since).min(),
+            timers_held,
+            oldest_timer: oldest_held.into_iter().chain(fired).min(),
+        }
+    }
+
     /// Bytes of memory in use. A node of a set is counted as twice its entries.
     pub fn bytes(&self) -> usize {
         let pages = self.links.iter().flatten().count() * size_of::<[u32; PAGE]>();
