@@ -70,7 +70,8 @@ def assert_safe_and_live(environments: EnvironmentPool, fault: Fault, number: in
     """Run a round, and assert its safety and its liveness separately."""
     seed = SEED + number
     result = environments.run(fault, seed)
-    label = f"{fault.name}, FAULT_SEED={seed}: {result.note}"
+    times = f"exits of the probes after {result.recovery_s} s, idle after {result.idle_s} s"
+    label = f"{fault.name}, FAULT_SEED={seed}, {times}: {result.note}"
     deadline = f"within {IDLE_DEADLINE_S:.0f} s"
     assert (result.lost, result.doubled, result.unjustified) == (0, 0, 0), label
     assert result.recovery_s is not None, f"no exits of the probes {deadline}; {label}"
