@@ -73,7 +73,7 @@ def set_(
         bool | None,
         typer.Option(
             "--error-notification/--no-error-notification",
-            help="Whether the admin is notified of failed executions.",
+            help="Whether the admin is notified of failed executions. goald sends none yet.",
             show_default=False,
         ),
     ] = None,
